@@ -1,0 +1,49 @@
+# One file, every command. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := libs/schemas libs/runtime services/ingest services/moderation services/routing services/metrics libs/standalone
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-system demo check test format lock docs clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+
+setup: $(VENV)/.ready ## build .venv with every package, from the hash-pinned lock
+
+$(VENV)/.ready: requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Klankbord needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
+	@touch $@
+
+setup-system: ## install what some tests need from Debian (root): PostgreSQL, Node.js, Chromium
+	apt-get update -q
+	apt-get install -y -q --no-install-recommends postgresql nodejs chromium
+
+demo: setup ## play a sample community through every service and show what a community manager sees
+	$(BIN)/klankbord demo
+
+check: setup ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy libs services tests examples scripts
+	$(BIN)/lint-imports
+
+test: setup ## every test, on a real NATS and a real PostgreSQL
+	$(BIN)/python -m pytest
+
+format: setup ## put the code in its form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## write requirements.lock anew from the pyproject files
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.tools/bin/uv lock --quiet
+	.tools/bin/uv export --quiet --frozen --all-packages --all-groups --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt -o requirements.lock
+
+clean: ## remove what the other commands made here
+	rm -rf $(VENV) .tools build klankbord-data

@@ -1,0 +1,268 @@
+"""How a batch is handled: the one contract that every consumer of every service keeps.
+
+    events that decode and were not handled before → one transaction: inbox, effects, outbox → ack
+
+    transient fault (database, broker, time-out)   → nak with a delay; never dead-lettered
+    does not decode                                → dead letter, then term
+    a bug, or poison                               → alone, at most three times, then dead letter
+    the process died, or was stopped               → nothing: it is delivered again
+
+`num_delivered` never decides a dead letter, since an outage or a batchmate's crash raises it too:
+above three it only means that the event runs alone. Alone, an attempt is committed before it
+begins, so that one that kills the process is counted all the same.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from nats.aio.msg import Msg
+from pydantic import ValidationError
+
+from klankbord_runtime.db import Database, Queries
+from klankbord_runtime.deadletter import Breaker, DeadLetters, Reason
+from klankbord_runtime.faults import TRANSIENT
+from klankbord_runtime.puller import Puller, delivery_of
+from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
+from klankbord_runtime.work import Work
+from klankbord_schemas.catalogue import EventClass
+from klankbord_schemas.event import Event
+from klankbord_schemas.topology import Consumer
+
+log = logging.getLogger(__name__)
+
+Handler: TypeAlias = Callable[[list[Any], Work], Awaitable[None]]
+
+ALONE_ABOVE = 3
+"""Deliveries after which an event is run alone."""
+ATTEMPTS = 3
+"""Isolated attempts that end in a bug or a dead process before an event is a dead letter."""
+RETRY_AFTER = (0.5, 2.0)
+"""Seconds, drawn at random, until an event is delivered again after a fault."""
+PAUSED_FOR = 30.0
+"""Seconds until an event is tried again that the breaker kept from the dead letters."""
+IN_PROGRESS_EVERY = 3.0
+"""Seconds between signs of life for events in hand: a third of ack_wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message and the event that it carries."""
+
+    message: Msg
+    event: Event[Any]
+
+
+class BatchConsumer:
+    """Reads one durable consumer and gives its events to the service's handler, batch by batch."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        handle: Handler,
+        database: Database,
+        queries: Queries,
+        dead_letters: DeadLetters,
+        work: Callable[..., contextlib.AbstractAsyncContextManager[Work]],
+        metrics: RuntimeMetrics,
+        tracing: Tracing,
+    ) -> None:
+        self.consumer = consumer
+        self._handle = handle
+        self._database = database
+        self._queries = queries
+        self._dead_letters = dead_letters
+        self._work = work
+        self._metrics = metrics
+        self._tracing = tracing
+        self._breaker = Breaker()
+        self._in_hand: list[Msg] = []
+        self._suspects: set[int] = set()
+        self._classes: dict[str, EventClass] = {
+            event.subject_prefix(): event for event in consumer.events
+        }
+
+    @property
+    def paused(self) -> str | None:
+        """Why the consumer holds back, where it does: most of its traffic would be dead letters."""
+        if not self._breaker.tripped:
+            return None
+        return f"{self.consumer.name} is paused: {self._breaker.reason}"
+
+    async def handle(self, messages: Sequence[Msg]) -> None:
+        """Handle one batch to its end: each message is acked, given back, or dead-lettered."""
+        self._in_hand = list(messages)
+        try:
+            received = await self._decode(messages)
+            alone = [one for one in received if self._is_suspect(one)]
+            together = [one for one in received if not self._is_suspect(one)]
+            if together:
+                alone += await self._handle_together(together)
+            for one in alone:
+                await self._handle_alone(one)
+        finally:
+            self._in_hand = []
+
+    @asynccontextmanager
+    async def in_progress(self, puller: Puller) -> AsyncIterator[None]:
+        """Tell the server, while this lasts, that the events in hand are being worked on."""
+
+        async def tell() -> None:
+            while True:
+                await asyncio.sleep(IN_PROGRESS_EVERY)
+                for message in [*self._in_hand, *puller.waiting]:
+                    with contextlib.suppress(*TRANSIENT):  # then it is delivered again
+                        await message.in_progress()
+
+        task = asyncio.create_task(tell(), name=f"{self.consumer.name} in progress")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _decode(self, messages: Sequence[Msg]) -> list[Received]:
+        received: list[Received] = []
+        for message in messages:
+            try:
+                received.append(
+                    Received(message, self._event_class(message).from_json(message.data))
+                )
+            except (ValidationError, KeyError) as error:
+                await self._bury(message, "invalid", _why(error))
+            else:
+                self._breaker.note(dead=False)
+        return received
+
+    def _is_suspect(self, one: Received) -> bool:
+        delivery = delivery_of(one.message)
+        return delivery.deliveries > ALONE_ABOVE or delivery.stream_sequence in self._suspects
+
+    def _event_class(self, message: Msg) -> EventClass:
+        prefix = ".".join(message.subject.split(".")[:4])
+        try:
+            return self._classes[prefix]
+        except KeyError:
+            raise KeyError(f"{self.consumer.name} does not know {prefix}") from None
+
+    async def _handle_together(self, received: Sequence[Received]) -> list[Received]:
+        """Run a batch in one transaction; gives back what must be run alone."""
+        try:
+            await self._run(received)
+        except TRANSIENT as error:
+            await self._later([r.message for r in received], error)
+        except Exception:
+            log.exception(
+                "%s: a batch of %d failed, each runs alone", self.consumer.name, len(received)
+            )
+            return list(received)
+        else:
+            await self._ack(received)
+        return []
+
+    async def _handle_alone(self, one: Received) -> None:
+        key = (self.consumer.name, delivery_of(one.message).stream_sequence)
+        self._suspects.discard(key[1])
+        try:
+            attempt = await self._begin_attempt(key)
+            if attempt["attempts"] > ATTEMPTS:
+                problem = attempt["problem"] or "the process died each time"
+                if await self._bury(one.message, "bug", problem):
+                    await self._execute(self._queries.forget_attempt, *key)
+                return
+            await self._try(one, key, attempt["attempts"])
+        except TRANSIENT as error:
+            await self._later([one.message], error)
+
+    async def _try(self, one: Received, key: tuple[str, int], attempts: int) -> None:
+        try:
+            await self._run([one])
+        except (*TRANSIENT, asyncio.CancelledError):
+            await self._execute(self._queries.take_back_attempt, *key)
+            raise
+        except Exception as error:
+            log.exception("%s: event %s failed alone", self.consumer.name, one.event.id)
+            await self._execute(self._queries.note_problem, *key, _why(error))
+            if attempts < ATTEMPTS:
+                self._suspects.add(key[1])  # its next delivery must not fail a batch again
+                await self._nak([one.message], random.uniform(*RETRY_AFTER))  # noqa: S311
+            elif await self._bury(one.message, "bug", _why(error)):
+                await self._execute(self._queries.forget_attempt, *key)
+        else:
+            await self._execute(self._queries.forget_attempt, *key)
+            await self._ack([one])
+
+    async def _run(self, received: Sequence[Received]) -> None:
+        events = {one.event.id: one.event for one in received}
+        with (
+            self._metrics.batch_seconds.labels(self.consumer.name).time(),
+            self._tracing.batch(self.consumer, list(events.values())),
+        ):
+            async with self._work() as work:
+                rows = await work.connection.fetch(
+                    self._queries.take_fresh, self.consumer.name, sorted(events)
+                )
+                fresh = {row["id"] for row in rows}
+                if fresh:
+                    await self._handle([e for e in events.values() if e.id in fresh], work)
+        self._metrics.handled.labels(self.consumer.name).inc(len(fresh))
+        self._metrics.repeated.labels(self.consumer.name).inc(len(received) - len(fresh))
+
+    async def _begin_attempt(self, key: tuple[str, int]) -> Any:
+        async with self._database.transaction() as connection:
+            return await connection.fetchrow(self._queries.begin_attempt, *key)
+
+    async def _execute(self, query: str, *arguments: object) -> None:
+        async with self._database.transaction() as connection:
+            await connection.execute(query, *arguments)
+
+    async def _bury(self, message: Msg, reason: Reason, detail: str) -> bool:
+        """Dead-letter a message, and then end it. While the breaker is open it waits instead."""
+        if self._breaker.note(dead=True):
+            log.error("%s", self.paused)
+            await self._nak([message], PAUSED_FOR)
+            return False
+        try:
+            await self._dead_letters.put(self.consumer, message, reason, detail)
+        except TRANSIENT as error:
+            await self._later([message], error)
+            return False
+        await message.term()
+        self._metrics.dead_lettered.labels(self.consumer.name, reason).inc()
+        return True
+
+    async def _ack(self, received: Sequence[Received]) -> None:
+        # A lost ack costs one redelivery, which the inbox notices.
+        with contextlib.suppress(*TRANSIENT):
+            for one in received:
+                await one.message.ack()
+
+    async def _later(self, messages: Sequence[Msg], error: BaseException) -> None:
+        log.warning(
+            "%s: %d events wait: %s: %s",
+            self.consumer.name,
+            len(messages),
+            type(error).__name__,
+            error,
+        )
+        self._metrics.retried.labels(self.consumer.name).inc(len(messages))
+        await self._nak(messages, random.uniform(*RETRY_AFTER))  # noqa: S311
+
+    async def _nak(self, messages: Sequence[Msg], delay: float) -> None:
+        with contextlib.suppress(*TRANSIENT):  # then ack_wait brings them back
+            for message in messages:
+                await message.nak(delay=delay)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(
+            f"{'.'.join(map(str, problem['loc'])) or 'body'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)[:5]
+        )
+    return f"{type(error).__name__}: {error}"[:1000]

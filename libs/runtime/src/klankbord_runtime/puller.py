@@ -1,0 +1,128 @@
+"""Pulls a durable consumer's messages into batches, over nats-py's public API.
+
+nats-py's own fetch makes a task and a timer per message, lingers for a full batch and may drop a
+partial one until ack_wait; half of a consumer's time went there (docs/adr/0003). Here the server
+is asked ahead, a callback fills a buffer, and whoever takes gets whatever has arrived: one event
+when it is quiet, a full batch under load, and never a wait for more.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+log = logging.getLogger(__name__)
+
+EXPIRES = 5.0
+"""Seconds that one request for messages stays open at the server."""
+PAUSE = 1.0
+"""Seconds to wait when the server refuses a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What the reply subject says of a delivered message (nats.go, `parseMetadata`)."""
+
+    stream_sequence: int
+    deliveries: int
+    """How often the message was delivered, this time included."""
+
+
+def delivery_of(message: Msg) -> Delivery:
+    """Read `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>…`, or its longer second form."""
+    tokens = message.reply.split(".")
+    offset = 4 if len(tokens) < 11 else 6
+    return Delivery(int(tokens[offset + 1]), int(tokens[offset]))
+
+
+class Puller:
+    """The messages of one durable consumer, in batches of at most `size`."""
+
+    def __init__(self, client: Client, stream: str, consumer: str, size: int) -> None:
+        self._client = client
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._name = consumer
+        self._size = size
+        self._buffer: deque[Msg] = deque()
+        self._arrived = asyncio.Event()
+        self._asked = 0
+        self._asked_until = 0.0
+        self._not_before = 0.0
+        self._subscription: Subscription | None = None
+        self._inbox = ""
+
+    async def start(self) -> None:
+        """Open the inbox that messages arrive in."""
+        self._inbox = self._client.new_inbox()
+        self._subscription = await self._client.subscribe(
+            self._inbox,
+            cb=self._receive,
+            pending_msgs_limit=-1,
+            pending_bytes_limit=-1,
+        )
+
+    async def take(self) -> list[Msg]:
+        """What has arrived, at most one batch; waits for a first message, up to a second.
+
+        An empty list says that nothing came, so that the caller can look at its own state.
+        """
+        await self._ask()
+        if not self._buffer:
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), timeout=1.0)
+            except TimeoutError:
+                return []
+        taken = [self._buffer.popleft() for _ in range(min(self._size, len(self._buffer)))]
+        await self._ask()
+        return taken
+
+    @property
+    def waiting(self) -> list[Msg]:
+        """What arrived and was not taken: someone must keep its ack_wait from ending."""
+        return list(self._buffer)
+
+    def reconnected(self) -> None:
+        """Requests died with the connection: ask anew."""
+        self._asked = 0
+
+    async def stop(self) -> list[Msg]:
+        """Ask no more; gives back what arrived and was not taken."""
+        if self._subscription is not None:
+            await self._subscription.unsubscribe()
+            self._subscription = None
+        left = list(self._buffer)
+        self._buffer.clear()
+        return left
+
+    async def _ask(self) -> None:
+        now = time.monotonic()
+        if self._asked and now > self._asked_until:
+            self._asked = 0  # the server must have given up on these long ago
+        if now < self._not_before or self._asked + len(self._buffer) > self._size // 2:
+            return
+        request = {"batch": self._size, "expires": int(EXPIRES * 1e9)}
+        await self._client.publish(self._subject, json.dumps(request).encode(), reply=self._inbox)
+        self._asked += self._size
+        self._asked_until = now + EXPIRES + 2
+
+    async def _receive(self, message: Msg) -> None:
+        status = (message.headers or {}).get("Status") if not message.data else None
+        if status is None:
+            self._asked = max(0, self._asked - 1)
+            self._buffer.append(message)
+            self._arrived.set()
+            return
+        headers = message.headers or {}
+        if status == "408":  # this request's time was up
+            self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", "0")))
+        elif status != "100":
+            log.warning("%s: the server says %s %s", self._name, status, headers.get("Description"))
+            self._asked = 0
+            self._not_before = time.monotonic() + PAUSE

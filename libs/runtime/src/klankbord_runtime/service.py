@@ -1,0 +1,407 @@
+"""A service's life: start, be ready, work, drain.
+
+A service declares what it consumes, serves and does periodically; this runs it. Order of start:
+database, door, bus. So a door accepts posts while the bus is away: they wait in the outbox.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import uvicorn
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from klankbord_runtime import bus, migrate
+from klankbord_runtime.accepted import AcceptedFile
+from klankbord_runtime.consumer import BatchConsumer, Handler
+from klankbord_runtime.db import Database, load_queries
+from klankbord_runtime.deadletter import DeadLetters
+from klankbord_runtime.faults import TRANSIENT
+from klankbord_runtime.provision import consumer_config, drift
+from klankbord_runtime.relay import Relay
+from klankbord_runtime.settings import ServiceSettings
+from klankbord_runtime.subscription import Subscription
+from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
+from klankbord_runtime.watchdog import Watchdog
+from klankbord_runtime.work import Work
+from klankbord_schemas import topology
+from klankbord_schemas.topology import Consumer
+
+log = logging.getLogger(__name__)
+
+Hook: TypeAlias = Callable[[], Awaitable[None]]
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+Check: TypeAlias = Callable[[], str | None]
+
+DRAIN_TIMEOUT = 20.0
+"""Seconds that work in hand gets to finish after SIGTERM."""
+LOOK_EVERY = 2.0
+TIDY_EVERY = 300.0
+REFRESH_EVERY = 2.0
+
+
+@dataclass(frozen=True)
+class _Task:
+    name: str
+    seconds: float
+    run: Hook
+
+
+class Service:
+    """One service: built by its `app.py`, run by its `__main__.py`."""
+
+    def __init__(self, name: str, settings: ServiceSettings) -> None:
+        self.name = name
+        self.settings = settings
+        self.registry = CollectorRegistry()
+        self.metrics = RuntimeMetrics(self.registry)
+        self.tracing = Tracing(name, settings.telemetry)
+        self.database = Database(
+            settings.postgres.connection_url(), name, settings.postgres.pool_size
+        )
+        self.broker = bus.make_broker(name, settings.nats, self._bus_error, self._bus_reconnected)
+        self._queries = load_queries("klankbord_runtime")
+        self._relay = Relay(
+            self.database, self._client, self._queries, settings.outbox, self.metrics
+        )
+        self._dead_letters = DeadLetters(self._client)
+        self._watchdog = Watchdog(lambda: self.connected or not self._was_connected)
+        self._subscriptions: list[Subscription] = []
+        self._files: dict[str, AcceptedFile[Any]] = {}
+        self._checks: list[Check] = []
+        self._start_hooks: list[Hook] = []
+        self._tasks: list[_Task] = []
+        self._routes: list[Route] = []
+        self._problems: list[str] = ["starting"]
+        self._was_connected = False
+        self._stopping = asyncio.Event()
+
+    # -- what a service declares -----------------------------------------------------------------
+
+    def consumer(self, name: str) -> Callable[[Handler], Handler]:
+        """Decorate the handler of a durable consumer of the topology.
+
+        The handler gets the events of a batch that were not handled before, decoded and in stream
+        order, and the `Work` that they are handled in. Raising means a bug: each event of the
+        batch is then run alone.
+        """
+        consumer = topology.consumer(name)
+        if consumer.service != self.name:
+            raise ValueError(f"{name} belongs to {consumer.service}, not to {self.name}")
+
+        def declare(handle: Handler) -> Handler:
+            batches = BatchConsumer(
+                consumer,
+                handle,
+                self.database,
+                self._queries,
+                self._dead_letters,
+                self.work,
+                self.metrics,
+                self.tracing,
+            )
+            self._subscriptions.append(Subscription(self.broker, batches, self._client))
+            return handle
+
+        return declare
+
+    def every(self, seconds: float) -> Callable[[Hook], Hook]:
+        """Decorate what each replica does periodically. A failure is logged, counted, retried."""
+
+        def declare(run: Hook) -> Hook:
+            self._tasks.append(_Task(getattr(run, "__name__", "tick"), seconds, run))
+            return run
+
+        return declare
+
+    def on_start(self, hook: Hook) -> Hook:
+        """Decorate what is done once: the database is there, nothing is consumed yet."""
+        self._start_hooks.append(hook)
+        return hook
+
+    def route(self, path: str, endpoint: Endpoint, methods: list[str]) -> None:
+        """Serve a path."""
+        self._routes.append(Route(path, endpoint, methods=methods))
+
+    def ready_when(self, check: Check) -> None:
+        """Be ready only while this gives None; else it says why not."""
+        self._checks.append(check)
+
+    def keep(self, file: AcceptedFile[Any]) -> None:
+        """Keep a configuration file in force: load it at the start, follow what is applied."""
+        self._files[file.name] = file
+        self.ready_when(lambda: None if file.accepted else file.problem)
+
+    def file(self, name: str) -> AcceptedFile[Any]:
+        """The kept configuration file of that name.
+
+        Raises:
+            KeyError: this service keeps no such file.
+        """
+        return self._files[name]
+
+    # -- what a service uses ---------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def work(self, traceparent: str | None = None) -> AsyncIterator[Work]:
+        """A transaction whose rows and events are committed together; the relay is woken after."""
+        async with self.database.transaction() as connection:
+            work = Work(connection, datetime.now(UTC), traceparent)
+            yield work
+            await work.write_outbox(self._queries)
+        if work.emitted:
+            self._relay.wake()
+
+    @property
+    def outbox_full(self) -> bool:
+        """Whether so much waits to be published that a door must not accept more."""
+        return self._relay.full
+
+    @property
+    def connected(self) -> bool:
+        """Whether the bus is within reach."""
+        client = self._connected_client
+        return client is not None and client.is_connected
+
+    @property
+    def problems(self) -> list[str]:
+        """Why the service is not ready; empty when it is."""
+        found = [reason for check in self._checks if (reason := check()) is not None]
+        found += [reason for s in self._subscriptions if (reason := s.batches.paused) is not None]
+        if self._stopping.is_set():
+            found.append("stopping")
+        return self._problems + found
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            SchemaBehindError: the database lacks migrations; says which command applies them.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        async with self.running():
+            await self._stopping.wait()
+            log.info("%s drains", self.name)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start everything; on the way out, let work in hand finish and close everything."""
+        await self._open_database()
+        server = _Server(self._application(), self.settings.http.host, self.settings.http.port)
+        tasks = [asyncio.create_task(server.serve_here(), name="http")]
+        try:
+            for hook in self._start_hooks:
+                await hook()
+            self._watchdog.start()
+            tasks += [
+                asyncio.create_task(self._watchdog.beat(), name="heartbeat"),
+                *(asyncio.create_task(self._repeat(task), name=task.name) for task in self._own()),
+                *(asyncio.create_task(self._repeat(task), name=task.name) for task in self._tasks),
+                asyncio.create_task(self._consume(), name="consume"),
+            ]
+            log.info("%s listens on %s:%d", self.name, self.settings.http.host, server.port)
+            yield
+        finally:
+            self._stopping.set()
+            await self._drain(server, tasks)
+
+    async def open(self) -> None:
+        """Open the database alone, for a command that does one thing and ends.
+
+        Raises:
+            OSError, asyncpg.PostgresError: the database is not there.
+        """
+        await self.database.connect()
+
+    async def close(self) -> None:
+        """Close what `open` opened."""
+        await self.database.close()
+
+    async def _open_database(self) -> None:
+        while True:
+            try:
+                await self.database.connect()
+                async with self.database.connection() as connection:
+                    await migrate.check(connection, f"klankbord_{self.name}")
+                    for file in self._files.values():
+                        await file.load(connection)
+                await self._relay.tidy(datetime.now(UTC))
+            except TRANSIENT as error:
+                log.warning("waiting for the database: %s: %s", type(error).__name__, error)
+                await self.database.close()
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def _consume(self) -> None:
+        while not await bus.reachable(self.settings.nats.url):
+            log.warning("waiting for the bus at %s", self.settings.nats.url)
+            await asyncio.sleep(1)
+        await self.broker.connect()
+        self._was_connected = True
+        await self.broker.start()
+        await self._relay.run()
+
+    async def _drain(self, server: "_Server", tasks: list[asyncio.Task[None]]) -> None:
+        server.should_exit = True
+        async with asyncio.TaskGroup() as group:
+            for subscription in self._subscriptions:
+                group.create_task(subscription.drain(DRAIN_TIMEOUT))
+        for task in tasks[1:]:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.connected:
+            with suppress(*TRANSIENT):  # what stays in the outbox is published by the next to run
+                async with asyncio.timeout(5):
+                    while await self._relay.publish_round():
+                        pass
+        if self._was_connected:
+            with suppress(*TRANSIENT):
+                await self.broker.stop()
+        self._watchdog.stop()
+        await self.database.close()
+        await asyncio.to_thread(self.tracing.close)
+
+    def _own(self) -> list[_Task]:
+        async def tidy() -> None:
+            await self._relay.tidy(datetime.now(UTC))
+
+        async def refresh() -> None:
+            async with self.database.connection() as connection:
+                for file in self._files.values():
+                    await file.refresh(connection)
+
+        return [
+            _Task("look", LOOK_EVERY, self._look),
+            _Task("tidy", TIDY_EVERY, tidy),
+            _Task("refresh", REFRESH_EVERY, refresh),
+        ]
+
+    async def _repeat(self, task: _Task) -> None:
+        while True:
+            try:
+                await task.run()
+            except TRANSIENT as error:
+                self.metrics.tick_failures.labels(task.name).inc()
+                log.warning("%s: %s: %s", task.name, type(error).__name__, error)
+            except Exception:
+                self.metrics.tick_failures.labels(task.name).inc()
+                log.exception("%s failed", task.name)
+            await asyncio.sleep(task.seconds)
+
+    async def _look(self) -> None:
+        """See whether the service is fit for work; `/readyz` says what this found."""
+        self.metrics.loop_lag.set(self._watchdog.lag)
+        problems: list[str] = []
+        try:
+            await self._relay.look()
+        except TRANSIENT as error:
+            problems.append(f"the database does not answer: {error or type(error).__name__}")
+        if not self.connected:
+            problems.append("the bus is out of reach")
+        else:
+            for subscription in self._subscriptions:
+                problems += await self._consumer_problems(subscription.batches.consumer)
+        self._problems = problems
+
+    async def _consumer_problems(self, consumer: Consumer) -> list[str]:
+        try:
+            state = await bus.consumer_state(self._client(), consumer.stream, consumer.name)
+        except TRANSIENT as error:
+            return [f"{consumer.name}: the bus does not answer: {error or type(error).__name__}"]
+        if state is None:
+            return [f"{consumer.name} does not exist: run `klankbord provision`"]
+        differences = drift(consumer_config(consumer), state["config"])
+        return [
+            f"{consumer.name} {difference}: run `klankbord provision`" for difference in differences
+        ]
+
+    def _client(self) -> Client:
+        client = self._connected_client
+        if client is None:
+            raise NatsError("the bus is not connected yet")
+        return client
+
+    @property
+    def _connected_client(self) -> Client | None:
+        if not self._was_connected:
+            return None
+        return self.broker.config.broker_config.connection_state.connection
+
+    async def _bus_error(self, error: Exception) -> None:
+        log.warning("bus: %s: %s", type(error).__name__, error)
+
+    async def _bus_reconnected(self) -> None:
+        log.info("the bus is back")
+        for subscription in self._subscriptions:
+            subscription.reconnected()
+        self._relay.wake()
+
+    # -- http ------------------------------------------------------------------------------------
+
+    def _application(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/livez", self._livez),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics),
+                *self._routes,
+            ]
+        )
+
+    async def _livez(self, _request: Request) -> Response:
+        return PlainTextResponse("ok")
+
+    async def _readyz(self, _request: Request) -> Response:
+        problems = self.problems
+        return JSONResponse(
+            {"ready": not problems, "problems": problems}, status_code=503 if problems else 200
+        )
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn in a loop that is not its own; signals stay with the service."""
+
+    def __init__(self, application: Starlette, host: str, port: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                http="httptools",
+                ws="none",
+                timeout_keep_alive=75,  # longer than a sender's pool keeps a connection
+                timeout_graceful_shutdown=10,
+            )
+        )
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family, backlog=1024)
+        self.port: int = self._socket.getsockname()[1]
+
+    async def serve_here(self) -> None:
+        await self.serve(sockets=[self._socket])
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

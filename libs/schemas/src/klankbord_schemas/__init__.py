@@ -1,0 +1,45 @@
+"""Klankbord's events: pydantic models and nothing else, for Klankbord's services and for yours.
+
+>>> from klankbord_schemas import FeedbackRouted
+>>> event = FeedbackRouted.from_json(message.data)  # doctest: +SKIP
+"""
+
+from klankbord_schemas.catalogue import EVENTS, event_class
+from klankbord_schemas.event import Event
+from klankbord_schemas.feedback import (
+    Feedback,
+    FeedbackRouted,
+    FeedbackWithdrawn,
+    Reason,
+    Withdrawal,
+)
+from klankbord_schemas.identity import post_identity
+from klankbord_schemas.interaction import Interaction, InteractionReceived
+from klankbord_schemas.measure import CommunityMeasured, Measurement, Window
+from klankbord_schemas.member import Member, MemberSeen
+from klankbord_schemas.post import Evidence, Flags, Label, Post, PostFlagged, PostReceived
+
+__all__ = [
+    "EVENTS",
+    "CommunityMeasured",
+    "Event",
+    "Evidence",
+    "Feedback",
+    "FeedbackRouted",
+    "FeedbackWithdrawn",
+    "Flags",
+    "Interaction",
+    "InteractionReceived",
+    "Label",
+    "Measurement",
+    "Member",
+    "MemberSeen",
+    "Post",
+    "PostFlagged",
+    "PostReceived",
+    "Reason",
+    "Window",
+    "Withdrawal",
+    "event_class",
+    "post_identity",
+]

@@ -1,0 +1,140 @@
+"""The envelope: CloudEvents 1.0, structured mode, as it travels on the bus.
+
+Format: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+One message body holds the attributes and `data` together, so that one pass validates both.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, field_serializer
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import GenerateJsonSchema
+
+from klankbord_schemas.types import WITHOUT_NUL, Moment
+
+CONTENT_TYPE = "application/cloudevents+json"
+"""The content type of an event on the bus and of one posted to the webhook door."""
+
+MAX_EVENT_BYTES = 1_000_000
+"""The largest event that the bus carries (nats-server's default max_payload is 1 MiB)."""
+
+Attribute = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, min_length=1, max_length=500)]
+SequenceText = Annotated[str, StringConstraints(pattern=r"^\d{19}$")]
+"""CloudEvents' `sequence`: a version number as 19 digits, so that it also sorts as text."""
+
+Traceparent = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+]
+
+
+class Data(BaseModel):
+    """What every event's data has in common: camelCase in JSON, unknown fields ignored.
+
+    Unknown fields are ignored so that a reader of today reads what a writer of tomorrow adds.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class _WithoutFieldTitles(GenerateJsonSchema):
+    """A field's title would only repeat its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+
+DataT = TypeVar("DataT", bound=Data)
+
+
+class Event(BaseModel, Generic[DataT]):
+    """A fact in the past tense. Each subclass is one event type, with one stored JSON Schema."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+    specversion: Literal["1.0"] = "1.0"
+    """The version of CloudEvents."""
+    id: UUID
+    """Deterministic: a uuid5 of what makes this fact one fact. `source` and `id` identify it."""
+    source: Attribute
+    """Which service said it, and where, as a URI reference: `/ingest/<community>/<source>`."""
+    type: str
+    """`org.klankbord.<noun>.<verb>.v<major>`. An incompatible change is a new type."""
+    subject: Attribute
+    """What it is about: the identity of the post, member or window."""
+    time: Moment
+    """When it happened, as far as the source is trusted to say."""
+    recordedtime: Moment
+    """When Klankbord saw it."""
+    datacontenttype: Literal["application/json"] = "application/json"
+    """The format of `data`."""
+    correlationid: UUID | None = None
+    """The first event of the chain that this one belongs to."""
+    causationid: UUID | None = None
+    """The event that directly caused this one."""
+    traceparent: Traceparent | None = None
+    """W3C Trace Context (https://www.w3.org/TR/trace-context/): the trace of the post."""
+    data: DataT
+
+    @field_serializer("time", "recordedtime", when_used="json")
+    def _rfc3339(self, moment: datetime) -> str:
+        return moment.isoformat().replace("+00:00", "Z")
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The CloudEvents type that this class stands for."""
+        (name,) = get_args(cls.model_fields["type"].annotation)
+        return str(name)
+
+    @classmethod
+    def subject_prefix(cls) -> str:
+        """The bus subject without its last two tokens: `klankbord.post.received.v1`."""
+        return cls.type_name().removeprefix("org.")
+
+    @property
+    def facet(self) -> str:
+        """The last token of the bus subject: what a subscriber may choose by."""
+        raise NotImplementedError
+
+    @property
+    def community(self) -> str:
+        """The community that the fact belongs to."""
+        community: str = self.data.community  # type: ignore[attr-defined]
+        return community
+
+    @property
+    def bus_subject(self) -> str:
+        """The NATS subject: `klankbord.<noun>.<verb>.v<major>.<community>.<facet>`."""
+        return f"{self.subject_prefix()}.{self.community}.{self.facet}"
+
+    def to_json(self) -> bytes:
+        """The structured-mode body; fields that say nothing are left out."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+    @classmethod
+    def from_json(cls, body: bytes) -> Self:
+        """Read and validate a structured-mode body.
+
+        Raises:
+            pydantic.ValidationError: the body is no JSON, of another type, or breaks the schema.
+        """
+        return cls.model_validate_json(body)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema (2020-12) of the body, as stored under `golden/`."""
+        schema = cls.model_json_schema(by_alias=True, schema_generator=_WithoutFieldTitles)
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$id": f"urn:klankbord:{cls.type_name()}",
+            **schema,
+            "title": cls.__name__,
+            "required": ["specversion", "type", *schema["required"]],
+        }

@@ -1,0 +1,227 @@
+"""Posts: someone said something, said it differently, or took it back."""
+
+from datetime import datetime
+from typing import Literal, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from klankbord_schemas.event import Attribute, Data, Event, SequenceText
+from klankbord_schemas.identity import fact_id, post_identity
+from klankbord_schemas.types import (
+    Count,
+    Digest,
+    Language,
+    Line,
+    Moment,
+    NativeId,
+    Pseudonym,
+    Sequence,
+    Slug,
+    Text,
+)
+
+Operation = Literal["create", "update", "delete"]
+PublishedTrust = Literal["attested", "claimed"]
+
+
+class Post(Data):
+    """One version of a post, in the words of ActivityStreams.
+
+    Vocabulary: https://www.w3.org/TR/activitystreams-vocabulary/
+    """
+
+    community: Slug
+    """The community it belongs to."""
+    source: Slug
+    """The source that Klankbord heard it through."""
+    platform: NativeId
+    """The platform instance that owns `nativeId`: `forum.example.org`, `slack:T024BE7LD`."""
+    post: UUID
+    """The post's identity, a uuid5 of community, platform and native id: one for all versions."""
+    native_id: NativeId
+    """What the platform calls the post."""
+    operation: Operation
+    """Whether this version creates, changes or deletes the post. A delete is a tombstone."""
+    object_type: Line = "Note"
+    """The ActivityStreams type: Note, Article, Page, Question, … An unknown one is read as Note."""
+    attributed_to: Pseudonym | None = None
+    """Who wrote it. Names travel in `member.seen` alone."""
+    is_automated: bool = False
+    """Whether a bot or the platform itself wrote it."""
+    in_reply_to: NativeId | None = None
+    """The native id of the post that this one answers."""
+    context: NativeId | None = None
+    """The native id of the thread: on most platforms that of the post which opened it."""
+    published: Moment
+    """When it was written, as the platform says; never more than five minutes in the future."""
+    published_trust: PublishedTrust
+    """`attested`: count it by `published`. `claimed` (anyone may write it): by `recordedtime`."""
+    published_adjusted: bool = False
+    """Whether `published` lay in the future and was set to the moment it was heard."""
+    updated: Moment | None = None
+    """When this version was written, where it is not the first."""
+    url: Line | None = None
+    """Where it can be read."""
+    name: Line | None = None
+    """Its title, where it has one."""
+    content: Text = ""
+    """What it says, as plain text. Empty for a delete."""
+    content_html: Text | None = None
+    """What it says as sanitised HTML, where the platform gives HTML."""
+    language: Language = "und"
+    """What it is written in."""
+    tag: list[Line] = Field(default_factory=list, max_length=100)
+    """Its tags, without `#`."""
+
+
+class PostReceived(Event[Post]):
+    """Someone said something: a post was created, edited or deleted where the community talks."""
+
+    type: Literal["org.klankbord.post.received.v1"] = "org.klankbord.post.received.v1"
+    """This event's type."""
+    sequence: SequenceText
+    """The version's order: the platform's revision, else its edit time in microseconds, else a
+    counter kept by ingest. A consumer applies only a higher one than it has."""
+    partitionkey: Attribute | None = None
+    """The post's identity: what must stay together keeps together."""
+
+    @property
+    def facet(self) -> str:
+        """Posts are chosen by source."""
+        return self.data.source
+
+    @property
+    def version(self) -> int:
+        """The sequence as a number."""
+        return int(self.sequence)
+
+    @property
+    def counted_at(self) -> datetime:
+        """The moment it is counted under: when it was published if attested, else when heard."""
+        return self.data.published if self.data.published_trust == "attested" else self.recordedtime
+
+    @property
+    def answers(self) -> UUID | None:
+        """The identity of the post that this one replies to."""
+        return self._sibling(self.data.in_reply_to)
+
+    @property
+    def thread(self) -> UUID:
+        """The identity of the post that opened the thread, as far as the platform tells."""
+        return self._sibling(self.data.context or self.data.in_reply_to) or self.data.post
+
+    def _sibling(self, native_id: str | None) -> UUID | None:
+        if native_id is None:
+            return None
+        return post_identity(self.data.community, self.data.platform, native_id)
+
+    @classmethod
+    def of(
+        cls,
+        post: Post,
+        version: Sequence,
+        recordedtime: datetime,
+        traceparent: str | None = None,
+    ) -> Self:
+        """The event that says this version of the post was received at that moment."""
+        return cls(
+            id=fact_id(cls.type_name(), post.post, version, post.operation),
+            source=f"/ingest/{post.community}/{post.source}",
+            subject=str(post.post),
+            time=post.updated or post.published,
+            recordedtime=recordedtime,
+            sequence=f"{version:019d}",
+            partitionkey=str(post.post),
+            traceparent=traceparent,
+            data=post,
+        )
+
+
+Severity = Literal["low", "medium", "high", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("low", "medium", "high", "critical")
+"""From the mildest to the gravest."""
+
+
+class Evidence(Data):
+    """The words that a label rests on, as they stand in the post."""
+
+    field: Literal["name", "content", "url"]
+    """Which field of the post they stand in."""
+    start: Count
+    """Where they begin, in characters (Unicode code points) from the field's start."""
+    end: Count
+    """Where they end: the first character after them."""
+    text: Line
+    """The words themselves, cut at 200 characters."""
+
+
+class Label(Data):
+    """What moderation says of a post, and why."""
+
+    val: Slug
+    """The label, in Ozone's reasons where one fits: `spam`, `harassment`, `link-flood`, …"""
+    rule: Slug
+    """The rule of the policy, or the check, that gave it."""
+    explanation: Line
+    """Why, in words for a person."""
+    severity: Severity
+    """How grave it is."""
+    mode: Literal["live", "shadow"]
+    """Whether the rule acts. A shadow rule only shows what it would do."""
+    evidence: list[Evidence] = Field(default_factory=list, max_length=20)
+    """The words it rests on; empty where it rests on other posts."""
+
+
+class Flags(Data):
+    """What moderation found in one version of a post."""
+
+    community: Slug
+    """The community the post belongs to."""
+    source: Slug
+    """The source the post came through."""
+    post: UUID
+    """The post's identity."""
+    post_sequence: Sequence
+    """The version that was judged. A flag says nothing of later versions."""
+    attributed_to: Pseudonym | None = None
+    """Who wrote the post."""
+    policy: Digest
+    """The policy that was applied."""
+    labels: list[Label] = Field(min_length=1, max_length=100)
+    """What was found: live before shadow, then the gravest first."""
+    is_automated: bool = True
+    """Whether a rule, not a person, said so."""
+
+    @property
+    def live_severity(self) -> Severity | None:
+        """The gravest severity among labels that act; None where all are shadow."""
+        live = [label.severity for label in self.labels if label.mode == "live"]
+        return max(live, key=SEVERITIES.index, default=None)
+
+
+class PostFlagged(Event[Flags]):
+    """Moderation put one or more labels on a post, each with its rule, its words and its reason."""
+
+    type: Literal["org.klankbord.post.flagged.v1"] = "org.klankbord.post.flagged.v1"
+    """This event's type."""
+
+    @property
+    def facet(self) -> str:
+        """Flags are chosen by their first label."""
+        return self.data.labels[0].val
+
+    @classmethod
+    def of(cls, cause: PostReceived, flags: Flags, recordedtime: datetime) -> Self:
+        """The event that says these flags were put on the version that `cause` brought."""
+        return cls(
+            id=fact_id(cls.type_name(), flags.post, flags.post_sequence, flags.policy),
+            source=f"/moderation/{flags.community}",
+            subject=str(flags.post),
+            time=recordedtime,
+            recordedtime=recordedtime,
+            correlationid=cause.correlationid or cause.id,
+            causationid=cause.id,
+            traceparent=cause.traceparent,
+            data=flags,
+        )

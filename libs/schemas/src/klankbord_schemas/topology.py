@@ -1,0 +1,100 @@
+"""The bus: which streams keep which events, who reads them, and who may say what.
+
+These names are addresses. Renaming a durable consumer makes it read its stream again from the
+start; a snapshot test (tests/contracts/test_topology.py) holds them.
+"""
+
+from dataclasses import dataclass
+
+from klankbord_schemas.catalogue import EventClass
+from klankbord_schemas.feedback import FeedbackRouted, FeedbackWithdrawn
+from klankbord_schemas.interaction import InteractionReceived
+from klankbord_schemas.measure import CommunityMeasured
+from klankbord_schemas.member import MemberSeen
+from klankbord_schemas.post import PostFlagged, PostReceived
+
+DAY = 24 * 3600
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A JetStream stream: file storage, limits retention, new messages refused when it is full."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: int = 30 * DAY
+    """Seconds after which a message is dropped; 0 keeps it for ever."""
+    max_bytes: int = 20 * 1024**3
+    max_msgs_per_subject: int = -1
+    duplicate_window: int = 120
+    """Seconds in which a second message with the same `Nats-Msg-Id` is dropped."""
+
+
+@dataclass(frozen=True)
+class Consumer:
+    """A durable pull consumer: one service reading one stream, shared by its replicas."""
+
+    name: str
+    service: str
+    stream: str
+    events: tuple[EventClass, ...]
+    ack_wait: int = 10
+    """Seconds after which an event that nobody acknowledged is delivered again."""
+    max_ack_pending: int = 5000
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What it reads: every community and every facet of its events."""
+        return tuple(f"{event.subject_prefix()}.>" for event in self.events)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service on the bus and the events that it, and nobody else, may publish."""
+
+    name: str
+    produces: tuple[EventClass, ...]
+
+
+STREAMS = (
+    Stream("INGEST", ("klankbord.post.received.>", "klankbord.interaction.received.>")),
+    Stream("MEMBERS", ("klankbord.member.>",), max_age=0, max_msgs_per_subject=1),
+    Stream("MODERATION", ("klankbord.post.flagged.>",)),
+    Stream("ROUTING", ("klankbord.feedback.>",)),
+    Stream("METRICS", ("klankbord.community.>",)),
+    Stream("DEAD", ("klankbord.dead.>",), duplicate_window=DAY),
+)
+
+SERVICES = (
+    Service("ingest", (PostReceived, InteractionReceived, MemberSeen)),
+    Service("moderation", (PostFlagged,)),
+    Service("routing", (FeedbackRouted, FeedbackWithdrawn)),
+    Service("metrics", (CommunityMeasured,)),
+)
+
+CONSUMERS = (
+    Consumer("moderation-posts", "moderation", "INGEST", (PostReceived,)),
+    Consumer("routing-posts", "routing", "INGEST", (PostReceived,)),
+    Consumer("routing-flags", "routing", "MODERATION", (PostFlagged,)),
+    Consumer("metrics-ingest", "metrics", "INGEST", (PostReceived, InteractionReceived)),
+    Consumer("metrics-flags", "metrics", "MODERATION", (PostFlagged,)),
+    Consumer("metrics-feedback", "metrics", "ROUTING", (FeedbackRouted, FeedbackWithdrawn)),
+)
+
+
+def consumer(name: str) -> Consumer:
+    """The consumer of that name.
+
+    Raises:
+        KeyError: the topology has no such consumer.
+    """
+    return {consumer.name: consumer for consumer in CONSUMERS}[name]
+
+
+def stream_of(event: EventClass) -> Stream:
+    """The stream that keeps events of that class."""
+    subject = f"{event.subject_prefix()}.x"
+    for stream in STREAMS:
+        if any(subject.startswith(held.removesuffix(">")) for held in stream.subjects):
+            return stream
+    raise KeyError(f"no stream keeps {event.type_name()}: add it to klankbord_schemas.topology")
