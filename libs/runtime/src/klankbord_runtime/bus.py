@@ -8,14 +8,15 @@ Why these settings: docs/adr/0003. Publishing an outbox batch as one JetStream a
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from ssl import create_default_context
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsNKey, NatsSecurity
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
@@ -53,11 +54,6 @@ def make_broker(
     on_reconnect: Callable[[], Awaitable[None]],
 ) -> NatsBroker:
     """A FastStream broker that reconnects for ever and notices a dead server within 30 s."""
-    credentials: dict[str, Any] = {}
-    if settings.seed_file is not None:
-        credentials["nkeys_seed_str"] = settings.seed_file.read_text(encoding="ascii").strip()
-    if settings.ca_file is not None:
-        credentials["tls"] = ssl.create_default_context(cafile=str(settings.ca_file))
     return NatsBroker(
         servers=settings.url.split(","),
         name=f"klankbord-{service}",
@@ -72,8 +68,15 @@ def make_broker(
         reconnected_cb=on_reconnect,
         apply_types=False,
         logger=None,
-        **credentials,
+        security=_security(settings),
     )
+
+
+def _security(settings: NatsSettings) -> NatsSecurity | None:
+    tls = None if settings.ca_file is None else create_default_context(cafile=settings.ca_file)
+    if settings.seed_file is not None:
+        return NatsNKey(settings.seed_file, ssl_context=tls)
+    return None if tls is None else NatsSecurity(ssl_context=tls)
 
 
 async def reachable(url: str) -> bool:

@@ -85,6 +85,8 @@ class Service:
         self._tasks: list[_Task] = []
         self._routes: list[Route] = []
         self._problems: list[str] = ["starting"]
+        self.port = settings.http.port
+        """Where it listens, once it runs."""
         self._was_connected = False
         self._stopping = asyncio.Event()
 
@@ -204,6 +206,7 @@ class Service:
         """Start everything; on the way out, let work in hand finish and close everything."""
         await self._open_database()
         server = _Server(self._application(), self.settings.http.host, self.settings.http.port)
+        self.port = server.port
         tasks = [asyncio.create_task(server.serve_here(), name="http")]
         try:
             for hook in self._start_hooks:

@@ -1,0 +1,247 @@
+"""The one contract of every consumer, on a real NATS and a real PostgreSQL."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+import httpx
+import pytest
+from nats.js import JetStreamContext
+from world import NOW, eventually, post, settings
+
+from klankbord_runtime import consumer as contract
+from klankbord_runtime.deadletter import DeadLetter
+from klankbord_runtime.migrate import SchemaBehindError
+from klankbord_runtime.service import Service
+from klankbord_runtime.work import Work
+from klankbord_schemas import Flags, Label, PostFlagged, PostReceived
+from klankbord_standalone.servers import Installation, Servers
+
+Migrated = Callable[[str], Awaitable[str]]
+
+
+def flag(cause: PostReceived) -> PostFlagged:
+    label = Label(val="spam", rule="r", explanation="why", severity="low", mode="live")
+    flags = Flags(
+        community="acme",
+        source="forum",
+        post=cause.data.post,
+        post_sequence=cause.version,
+        policy="0" * 64,
+        labels=[label],
+    )
+    return PostFlagged.of(cause, flags, NOW)
+
+
+class World:
+    """A moderation service whose handler is the test's, and a stream to feed it from."""
+
+    def __init__(self, installation: Installation, stream: JetStreamContext) -> None:
+        self.installation = installation
+        self.stream = stream
+        self.handled: Counter[str] = Counter()
+
+    async def publish(self, *events: PostReceived) -> None:
+        for event in events:
+            await self.stream.publish(event.bus_subject, event.to_json())
+
+    @asynccontextmanager
+    async def moderation(
+        self, effect: Callable[[list[PostReceived], Work], Awaitable[None]]
+    ) -> AsyncIterator[Service]:
+        service = Service("moderation", settings(self.installation, "moderation"))
+
+        @service.consumer("moderation-posts")
+        async def on_posts(events: list[PostReceived], work: Work) -> None:
+            await effect(events, work)
+            self.handled.update(event.data.native_id for event in events)
+
+        async with service.running():
+            yield service
+
+    async def dead_letters(self) -> list[DeadLetter]:
+        state = (await self.stream.stream_info("DEAD")).state
+        return [
+            DeadLetter.model_validate_json((await self.stream.get_msg("DEAD", number)).data or b"")
+            for number in range(state.first_seq, state.last_seq + 1)
+            if state.messages
+        ]
+
+    async def settled(self) -> bool:
+        state = await self.stream.consumer_info("INGEST", "moderation-posts")
+        return (state.num_pending, state.num_ack_pending) == (0, 0)
+
+
+@pytest.fixture
+async def world(installation: Installation, migrated: Migrated) -> AsyncIterator[World]:
+    await migrated("moderation")
+    client = await installation.connect("provision")
+    yield World(installation, client.jetstream())
+    await client.close()
+
+
+async def nothing(events: list[PostReceived], work: Work) -> None:
+    """An effect that leaves no trace."""
+
+
+async def test_each_event_is_handled_once_and_what_it_emits_is_published_once(world: World) -> None:
+    async def flags(events: list[PostReceived], work: Work) -> None:
+        work.emit(*(flag(event) for event in events))
+
+    posts = [post(str(number)) for number in range(700)]
+    await world.publish(*posts, *posts[:100])
+    async with world.moderation(flags):
+        await eventually(lambda: len(world.handled) == 700)
+        async with asyncio.timeout(20):
+            while not await world.settled():
+                await asyncio.sleep(0.02)
+    assert set(world.handled.values()) == {1}
+    assert (await world.stream.stream_info("MODERATION")).state.messages == 700
+
+
+async def test_what_does_not_decode_becomes_a_dead_letter_and_holds_nobody_up(world: World) -> None:
+    subject = post("x").bus_subject
+    bad = [b"", b"{", b'{"specversion":"1.0"}', post("0").to_json().replace(b"1.0", b"9.9")]
+    for body in bad:
+        await world.stream.publish(subject, body)
+    await world.publish(post("good"))
+    async with world.moderation(nothing):
+        await eventually(lambda: world.handled["good"] == 1)
+    letters = await world.dead_letters()
+    assert [letter.body for letter in letters] == bad
+    assert {(letter.reason, letter.consumer) for letter in letters} == {
+        ("invalid", "moderation-posts")
+    }
+    assert all(letter.detail for letter in letters)
+    assert await world.settled()
+
+
+async def test_a_poison_post_is_tried_alone_three_times_and_its_batchmates_are_handled(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "RETRY_AFTER", (0.05, 0.1))
+    tries: list[int] = []
+
+    async def chokes(events: list[PostReceived], work: Work) -> None:
+        if any(event.data.native_id == "poison" for event in events):
+            tries.append(len(events))
+            raise ValueError("cannot swallow this")
+
+    await world.publish(*(post(str(number)) for number in range(20)), post("poison"))
+    async with world.moderation(chokes):
+        await eventually(lambda: len(world.handled) == 20)
+        async with asyncio.timeout(20):
+            while not await world.settled():
+                await asyncio.sleep(0.02)
+    assert tries.count(1) == contract.ATTEMPTS
+    (letter,) = await world.dead_letters()
+    assert letter.reason == "bug"
+    assert letter.detail == "ValueError: cannot swallow this"
+    assert set(world.handled.values()) == {1}
+
+
+async def test_a_fault_of_the_database_is_retried_and_never_a_dead_letter(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "RETRY_AFTER", (0.05, 0.1))
+    failures = iter([ConnectionResetError("gone"), asyncpg.CannotConnectNowError("starting")] * 4)
+
+    async def recovers(events: list[PostReceived], work: Work) -> None:
+        for failure in failures:
+            raise failure
+
+    await world.publish(post("patient"))
+    async with world.moderation(recovers):
+        await eventually(lambda: world.handled["patient"] == 1)
+    assert await world.dead_letters() == []
+
+
+async def test_an_effect_that_is_rolled_back_says_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "RETRY_AFTER", (0.05, 0.1))
+    first = iter([True])
+
+    async def late(events: list[PostReceived], work: Work) -> None:
+        work.emit(*(flag(event) for event in events))
+        if next(first, False):
+            raise ConnectionResetError("after it was emitted")
+
+    await world.publish(post("once"))
+    async with world.moderation(late):
+        await eventually(lambda: world.handled["once"] == 1)
+        async with asyncio.timeout(10):
+            while (await world.stream.stream_info("MODERATION")).state.messages == 0:
+                await asyncio.sleep(0.02)
+    assert (await world.stream.stream_info("MODERATION")).state.messages == 1
+
+
+async def test_work_longer_than_ack_wait_is_not_given_to_another(world: World) -> None:
+    async def slow(events: list[PostReceived], work: Work) -> None:
+        await asyncio.sleep(12)  # ack_wait is 10 s
+
+    await world.publish(post("long"))
+    async with world.moderation(slow):
+        await eventually(lambda: world.handled["long"] == 1, seconds=20)
+    state = await world.stream.consumer_info("INGEST", "moderation-posts")
+    assert state.delivered is not None
+    assert state.delivered.consumer_seq == 1
+
+
+async def test_a_database_or_a_bus_that_restarts_loses_nothing(
+    world: World, servers: Servers
+) -> None:
+    async def flags(events: list[PostReceived], work: Work) -> None:
+        work.emit(*(flag(event) for event in events))
+
+    async with world.moderation(flags) as service:
+        await eventually(lambda: service.connected)
+        await servers.nats.kill()
+        await servers.nats.start()
+        await servers.postgres.kill()
+        await servers.postgres.start()
+        client = await world.installation.connect("provision")
+        for number in range(300):
+            event = post(str(number))
+            await client.jetstream().publish(event.bus_subject, event.to_json())
+        await eventually(lambda: len(world.handled) == 300, seconds=40)
+        stream = client.jetstream()
+        async with asyncio.timeout(40):
+            while (await stream.stream_info("MODERATION")).state.messages < 300:
+                await asyncio.sleep(0.1)
+        assert (await stream.stream_info("MODERATION")).state.messages == 300
+        assert (await stream.stream_info("DEAD")).state.messages == 0
+        await client.close()
+
+
+async def test_it_says_why_it_is_not_ready(world: World) -> None:
+    async with world.moderation(nothing) as service:
+        await eventually(lambda: service.problems == [])
+        config = (await world.stream.consumer_info("INGEST", "moderation-posts")).config
+        config.max_ack_pending = 7
+        await world.stream.add_consumer("INGEST", config)
+        await eventually(lambda: any("max_ack_pending is 7" in why for why in service.problems))
+        await world.stream.delete_consumer("INGEST", "moderation-posts")
+        await eventually(lambda: any("klankbord provision" in why for why in service.problems))
+
+
+async def test_health_is_served_over_http(world: World) -> None:
+    async with world.moderation(nothing) as service:
+        await eventually(lambda: service.problems == [])
+        base = f"http://127.0.0.1:{service.port}"
+        async with httpx.AsyncClient(base_url=base) as http:
+            assert (await http.get("/livez")).text == "ok"
+            assert json.loads((await http.get("/readyz")).text) == {"ready": True, "problems": []}
+            assert "klankbord_events_handled_total" in (await http.get("/metrics")).text
+
+
+async def test_a_schema_that_is_behind_is_refused_with_the_command(
+    installation: Installation,
+) -> None:
+    service = Service("moderation", settings(installation, "moderation"))
+    with pytest.raises(SchemaBehindError, match="klankbord-moderation migrate"):
+        async with service.running():
+            pass

@@ -1,0 +1,122 @@
+"""The outbox: what committed is published, once, and what is kept stays in bounds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from world import eventually, post, settings
+
+from klankbord_runtime.bus import Message, publish
+from klankbord_runtime.relay import FORMAT
+from klankbord_runtime.service import Service
+from klankbord_schemas import PostReceived
+from klankbord_standalone.servers import Installation
+
+Migrated = Callable[[str], Awaitable[str]]
+
+
+@pytest.fixture
+async def ingest(installation: Installation, migrated: Migrated) -> AsyncIterator[Service]:
+    await migrated("ingest")
+    service = Service("ingest", settings(installation, "ingest"))
+    async with service.running():
+        await eventually(lambda: service.connected)
+        yield service
+
+
+async def stored(installation: Installation, stream: str) -> int:
+    client = await installation.connect("operator")
+    try:
+        return (await client.jetstream().stream_info(stream)).state.messages
+    finally:
+        await client.close()
+
+
+async def test_what_commits_is_published_and_what_rolls_back_is_not(
+    ingest: Service, installation: Installation
+) -> None:
+    async with ingest.work() as work:
+        work.emit(*(post(str(number)) for number in range(2500)))
+
+    async def fails() -> None:
+        async with ingest.work() as work:
+            work.emit(post("never"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fails()
+    async with asyncio.timeout(20):
+        while await stored(installation, "INGEST") < 2500:
+            await asyncio.sleep(0.1)
+    assert await stored(installation, "INGEST") == 2500
+
+
+async def test_the_same_fact_said_twice_is_on_the_bus_once(
+    ingest: Service, installation: Installation
+) -> None:
+    for _ in range(2):
+        async with ingest.work() as work:
+            work.emit(*(post(str(number)) for number in range(10)), post("0"))
+    async with ingest.work() as work:
+        work.emit(post("last"))
+    async with asyncio.timeout(20):
+        while await stored(installation, "INGEST") < 11:
+            await asyncio.sleep(0.1)
+    async with ingest.database.connection() as connection:
+        async with asyncio.timeout(20):
+            while await connection.fetchval("select count(*) from outbox_pending"):
+                await asyncio.sleep(0.1)
+    assert await stored(installation, "INGEST") == 11
+
+
+async def test_a_repeated_batch_falls_back_to_single_messages(installation: Installation) -> None:
+    client = await installation.connect("ingest")
+    events: list[PostReceived] = [post(str(number)) for number in range(150)]
+    messages = [Message(event.id, event.bus_subject, event.to_json()) for event in events]
+    await publish(client, messages[:100])
+    await publish(client, messages)
+    await client.close()
+    assert await stored(installation, "INGEST") == 150
+
+
+async def test_old_partitions_go_only_when_everything_in_them_was_sent(
+    installation: Installation, migrated: Migrated
+) -> None:
+    await migrated("ingest")
+    service = Service("ingest", settings(installation, "ingest"))
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    sent, unsent = now - timedelta(hours=30), now - timedelta(hours=29)
+    await service.open()  # the database alone: no relay runs that would send what is pending
+    try:
+        await service._relay.tidy(sent)
+        async with service.database.transaction() as connection:
+            await connection.execute("insert into outbox_pending values (1, $1, 1)", unsent)
+        await service._relay.tidy(now)
+        async with service.database.connection() as connection:
+            names = {
+                row["relname"] for row in await connection.fetch("select relname from pg_class")
+            }
+    finally:
+        await service.close()
+    names = {row["relname"] for row in rows}
+    assert sent.strftime(FORMAT) not in names
+    assert unsent.strftime(FORMAT) in names
+    assert now.strftime(FORMAT) in names
+
+
+async def test_a_long_queue_makes_the_doors_push_back(
+    installation: Installation, migrated: Migrated
+) -> None:
+    await migrated("ingest")
+    given = settings(installation, "ingest")
+    small = given.model_copy(update={"outbox": given.outbox.model_copy(update={"max_pending": 5})})
+    service = Service("ingest", small)
+    async with service.running():
+        assert not service.outbox_full
+        async with service.database.transaction() as connection:
+            await connection.execute("insert into outbox_pending values (1, now(), 6)")
+        await eventually(lambda: service.outbox_full)
+        async with service.database.transaction() as connection:
+            await connection.execute("delete from outbox_pending")
+        await eventually(lambda: not service.outbox_full)
