@@ -39,6 +39,9 @@ format: setup ## put the code in its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: setup ## write docs/asyncapi.yaml and docs/events.md from the events
+	$(BIN)/python -m scripts.docs
+
 lock: ## write requirements.lock anew from the pyproject files
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from nats.aio.msg import Msg
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from klankbord_runtime.db import Database, Queries
 from klankbord_runtime.deadletter import Breaker, DeadLetters, Reason
@@ -56,6 +56,12 @@ class Received:
 
     message: Msg
     event: Event[Any]
+
+
+class _Typed(BaseModel):
+    """What must be read of an event first when its subject does not tell its type."""
+
+    type: str
 
 
 class BatchConsumer:
@@ -144,7 +150,10 @@ class BatchConsumer:
         return delivery.deliveries > ALONE_ABOVE or delivery.stream_sequence in self._suspects
 
     def _event_class(self, message: Msg) -> EventClass:
-        prefix = ".".join(message.subject.split(".")[:4])
+        if message.subject == self.consumer.replay_subject:
+            prefix = _Typed.model_validate_json(message.data).type.removeprefix("org.")
+        else:
+            prefix = ".".join(message.subject.split(".")[:4])
         try:
             return self._classes[prefix]
         except KeyError:

@@ -170,6 +170,6 @@ def _by_stream(rows: list[Any]) -> dict[str, list[Message]]:
 
 def _stream(subject: str) -> str:
     for stream in STREAMS:
-        if any(subject.startswith(kept.removesuffix(">")) for kept in stream.subjects):
+        if any(subject.startswith(kept.removesuffix(">")) for kept in stream.events):
             return stream.name
     raise NatsError(f"no stream keeps {subject}: add it to klankbord_schemas.topology")

@@ -5,7 +5,7 @@ One message body holds the attributes and `data` together, so that one pass vali
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, field_serializer
@@ -21,7 +21,7 @@ MAX_EVENT_BYTES = 1_000_000
 """The largest event that the bus carries (nats-server's default max_payload is 1 MiB)."""
 
 Attribute = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, min_length=1, max_length=500)]
-SequenceText = Annotated[str, StringConstraints(pattern=r"^\d{19}$")]
+SequenceText = Annotated[str, StringConstraints(pattern=r"^[0-8][0-9]{18}$")]
 """CloudEvents' `sequence`: a version number as 19 digits, so that it also sorts as text."""
 
 Traceparent = Annotated[
@@ -58,6 +58,11 @@ class Event(BaseModel, Generic[DataT]):
     """A fact in the past tense. Each subclass is one event type, with one stored JSON Schema."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+    facet_name: ClassVar[str]
+    """What `facet` is, in the template of the bus subject."""
+    identified_by: ClassVar[str]
+    """What makes the fact one fact: what its `id` is made of, besides its type."""
 
     specversion: Literal["1.0"] = "1.0"
     """The version of CloudEvents."""
@@ -97,6 +102,11 @@ class Event(BaseModel, Generic[DataT]):
     def subject_prefix(cls) -> str:
         """The bus subject without its last two tokens: `klankbord.post.received.v1`."""
         return cls.type_name().removeprefix("org.")
+
+    @classmethod
+    def subject_template(cls) -> str:
+        """The bus subject with names for its last two tokens: `….{community}.{source}`."""
+        return f"{cls.subject_prefix()}.{{community}}.{{{cls.facet_name}}}"
 
     @property
     def facet(self) -> str:

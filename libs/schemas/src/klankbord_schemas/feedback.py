@@ -1,7 +1,7 @@
 """Feedback: what members say, carried to the department that can act on it."""
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -85,6 +85,9 @@ class Feedback(Data):
 class FeedbackRouted(Event[Feedback]):
     """A post was carried to a department: what it is, why, and until when an answer is due."""
 
+    facet_name: ClassVar[str] = "department"
+    identified_by: ClassVar[str] = "the post, the department and the case's revision"
+
     type: Literal["org.klankbord.feedback.routed.v1"] = "org.klankbord.feedback.routed.v1"
     """This event's type."""
 
@@ -133,6 +136,9 @@ class Withdrawal(Data):
 
 class FeedbackWithdrawn(Event[Withdrawal]):
     """Routed feedback no longer stands: the post was edited, deleted or flagged."""
+
+    facet_name: ClassVar[str] = "department"
+    identified_by: ClassVar[str] = "the id of the event that routed it"
 
     type: Literal["org.klankbord.feedback.withdrawn.v1"] = "org.klankbord.feedback.withdrawn.v1"
     """This event's type."""

@@ -1,7 +1,7 @@
 """Interactions: what people do around posts."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from klankbord_schemas.event import Data, Event
@@ -45,6 +45,11 @@ class Interaction(Data):
 
 class InteractionReceived(Event[Interaction]):
     """Someone did something around a post or in a community."""
+
+    facet_name: ClassVar[str] = "source"
+    identified_by: ClassVar[str] = (
+        "the platform's id of it, else the post, who did it, what and when"
+    )
 
     type: Literal["org.klankbord.interaction.received.v1"] = "org.klankbord.interaction.received.v1"
     """This event's type."""

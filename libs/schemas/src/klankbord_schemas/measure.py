@@ -1,7 +1,7 @@
 """Measurements: one metric, one window, one number, with what it was made of."""
 
 from datetime import date, datetime
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -60,6 +60,11 @@ class Measurement(Data):
 
 class CommunityMeasured(Event[Measurement]):
     """A metric of a community was measured, or measured anew because of a late event or an edit."""
+
+    facet_name: ClassVar[str] = "metric"
+    identified_by: ClassVar[str] = (
+        "the metric, the window, the community, the source and the revision"
+    )
 
     type: Literal["org.klankbord.community.measured.v1"] = "org.klankbord.community.measured.v1"
     """This event's type."""

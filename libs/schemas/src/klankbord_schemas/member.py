@@ -1,7 +1,7 @@
 """Members: who a pseudonym is. The only event that carries names."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from klankbord_schemas.event import Data, Event
 from klankbord_schemas.identity import fact_id
@@ -36,6 +36,9 @@ class MemberSeen(Event[Member]):
 
     The bus keeps one message per member, the last: deleting it forgets the name.
     """
+
+    facet_name: ClassVar[str] = "member"
+    identified_by: ClassVar[str] = "the member, the appearance and the moment"
 
     type: Literal["org.klankbord.member.seen.v1"] = "org.klankbord.member.seen.v1"
     """This event's type."""

@@ -1,7 +1,7 @@
 """Posts: someone said something, said it differently, or took it back."""
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
@@ -77,6 +77,9 @@ class Post(Data):
 
 class PostReceived(Event[Post]):
     """Someone said something: a post was created, edited or deleted where the community talks."""
+
+    facet_name: ClassVar[str] = "source"
+    identified_by: ClassVar[str] = "the post's identity, its sequence and the operation"
 
     type: Literal["org.klankbord.post.received.v1"] = "org.klankbord.post.received.v1"
     """This event's type."""
@@ -202,6 +205,11 @@ class Flags(Data):
 
 class PostFlagged(Event[Flags]):
     """Moderation put one or more labels on a post, each with its rule, its words and its reason."""
+
+    facet_name: ClassVar[str] = "label"
+    identified_by: ClassVar[str] = (
+        "the post's identity, the sequence that was judged and the policy's digest"
+    )
 
     type: Literal["org.klankbord.post.flagged.v1"] = "org.klankbord.post.flagged.v1"
     """This event's type."""

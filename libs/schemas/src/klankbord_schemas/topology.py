@@ -21,13 +21,19 @@ class Stream:
     """A JetStream stream: file storage, limits retention, new messages refused when it is full."""
 
     name: str
-    subjects: tuple[str, ...]
+    events: tuple[str, ...]
+    """The subjects of the events that it keeps."""
     max_age: int = 30 * DAY
     """Seconds after which a message is dropped; 0 keeps it for ever."""
     max_bytes: int = 20 * 1024**3
     max_msgs_per_subject: int = -1
     duplicate_window: int = 120
     """Seconds in which a second message with the same `Nats-Msg-Id` is dropped."""
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """What it keeps: its events, and dead letters that are replayed to a reader of it."""
+        return (*self.events, f"klankbord.replay.{self.name}.>")
 
 
 @dataclass(frozen=True)
@@ -44,8 +50,13 @@ class Consumer:
 
     @property
     def subjects(self) -> tuple[str, ...]:
-        """What it reads: every community and every facet of its events."""
-        return tuple(f"{event.subject_prefix()}.>" for event in self.events)
+        """What it reads: every community and facet of its events, and what is replayed to it."""
+        return (*(f"{event.subject_prefix()}.>" for event in self.events), self.replay_subject)
+
+    @property
+    def replay_subject(self) -> str:
+        """Where a dead letter is published again, for this consumer alone."""
+        return f"klankbord.replay.{self.stream}.{self.name}"
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,19 @@ def stream_of(event: EventClass) -> Stream:
     """The stream that keeps events of that class."""
     subject = f"{event.subject_prefix()}.x"
     for stream in STREAMS:
-        if any(subject.startswith(held.removesuffix(">")) for held in stream.subjects):
+        if any(subject.startswith(held.removesuffix(">")) for held in stream.events):
             return stream
     raise KeyError(f"no stream keeps {event.type_name()}: add it to klankbord_schemas.topology")
+
+
+def producer_of(event: EventClass) -> Service:
+    """The one service that may say it."""
+    for service in SERVICES:
+        if event in service.produces:
+            return service
+    raise KeyError(f"no service says {event.type_name()}: add it to klankbord_schemas.topology")
+
+
+def readers_of(event: EventClass) -> list[Consumer]:
+    """The durable consumers that read it."""
+    return [consumer for consumer in CONSUMERS if event in consumer.events]

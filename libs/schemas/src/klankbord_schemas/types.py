@@ -34,8 +34,11 @@ Language = Annotated[
 ]
 """A BCP 47 tag such as `nl` or `pt-BR`; `und` when nobody can tell."""
 
-Sequence = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""Which version of a post: a later version has a higher one (see `Post.sequence`)."""
+Sequence = Annotated[int, Field(ge=0, lt=9 * 10**18)]
+"""Which version of a post: a later version has a higher one (see `PostReceived.sequence`).
+
+The bound is what a pattern over 19 digits can say and a 64-bit integer can hold.
+"""
 
 Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """How many, as an absolute number."""

@@ -1,0 +1,413 @@
+"""The `klankbord` command."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from klankbord_runtime.provision import check as check_bus
+from klankbord_standalone import apply, importing
+from klankbord_standalone.command import Place, UsageError, command
+from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.demo import demo as play_demo
+from klankbord_standalone.dlq import DeadLetterQueue, dead_letters
+from klankbord_standalone.report import read_report
+from klankbord_standalone.report_html import render_html
+from klankbord_standalone.report_text import render_text
+from klankbord_standalone.standalone import reach, start
+from klankbord_standalone.status import Status, read_status
+from klankbord_standalone.subscribers import invite, remember
+from klankbord_standalone.tail import line_of, parse_since
+from klankbord_standalone.tail import tail as tail_events
+
+app = typer.Typer(
+    name="klankbord",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Listens wherever your community talks, moderates with reasons, carries what members say
+to who can act on it, and shows in a few honest numbers whether the community grows.
+
+Begin with **klankbord demo**, which plays a sample community; then **klankbord up** for your own.""",
+)
+dlq = typer.Typer(
+    no_args_is_help=True, help="Events that could not be handled: see, replay, discard."
+)
+subscriber = typer.Typer(no_args_is_help=True, help="Third parties that read events.")
+policy = typer.Typer(no_args_is_help=True, help="The moderation policy.")
+routing = typer.Typer(no_args_is_help=True, help="The routing rules.")
+for name, group in {
+    "dlq": dlq,
+    "subscriber": subscriber,
+    "policy": policy,
+    "routing": routing,
+}.items():
+    app.add_typer(group, name=name)
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
+Community = Annotated[
+    str | None, typer.Option(help="Which community. [default: the only one there is]")
+]
+
+
+def say(message: str) -> None:
+    """Tell the user what is being done; not part of the result."""
+    err.print(f"[dim]· {message} …[/dim]")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+@command(app, "up")
+async def up(place: Place) -> None:
+    """Start everything on this machine, and keep it running until Ctrl-C.
+
+    A second start on the same data folder goes on where the first one stopped.
+    """
+    if (running := place.home.running()) is not None:
+        raise UsageError(f"it runs already here, as process {running.pid}: try `klankbord status`")
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for path in place.home.prepare():
+        out.print(f"wrote [bold]{path}[/bold]: a commented example, yours to change")
+    async with start(place.home, place.elsewhere, say) as everything:
+        running = everything.running
+        out.print(f"\n[bold]Klankbord listens[/bold] on {running.address('ingest')}")
+        out.print(f"  a post        POST {running.address('ingest')}/v1/sources/NAME  (signed)")
+        out.print("  history       klankbord import FILE --community NAME")
+        out.print("  events        klankbord tail 'klankbord.feedback.routed.v1.>'")
+        out.print("  the numbers   klankbord report")
+        out.print("  is it well?   klankbord status")
+        out.print("Ctrl-C stops everything.\n")
+        await stop.wait()
+        say("stopping: what was accepted is carried to its end")
+    out.print("stopped")
+
+
+@command(app, "demo")
+async def demo(
+    place: Place,
+    seed: Annotated[int, typer.Option(help="Another seed is another community.")] = 1,
+    today: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The day it plays on. [default: today]"),
+    ] = None,
+) -> None:
+    """Play a sample community through everything, and show what a community manager would see.
+
+    Eight weeks of a small software maker's community, written for this: a launch, a meet-up, a
+    conflict, a spammer, leads, bugs, praise, in five languages. It lives in a folder of its own
+    inside the data folder and is played anew each time.
+    """
+    day = today.date() if today else date.today()  # noqa: DTZ011 - the user's own day
+    await play_demo(place.home.data / "demo", place.elsewhere, seed, day, out, say)
+
+
+@command(app, "import")
+async def import_(
+    place: Place,
+    path: Annotated[
+        str, typer.Argument(metavar="PATH|URL", help="A file, a folder or a feed's address.")
+    ],
+    community: Annotated[str, typer.Option(help="The community that it belongs to.")],
+    source: Annotated[str, typer.Option(help="What the source is to be called.")] = "import",
+    platform: Annotated[
+        str | None, typer.Option(help="The platform it came from. [default: the source's name]")
+    ] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="auto, ndjson, csv, mbox, slack or feed.")
+    ] = "auto",
+    dry_run: Annotated[bool, typer.Option(help="Read and check; hand nothing in.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring history in: NDJSON, CSV, mbox or a folder of mails, a Slack export, a feed.
+
+    Goes through the ingest service that runs here, or starts one for the while. Importing the same
+    file again adds nothing. Rows that are refused are written to a file with the reason; the rest
+    goes in. Exit code 0: done. 3: some rows were refused. 2: it was called wrongly.
+    """
+    job = importing.Job(path, community, source, platform or source, format_, dry_run=dry_run)
+    result = await importing.run(place, job, err)
+    if as_json:
+        print_json(result.as_json())
+    else:
+        importing.show(result, out)
+    if result.refused:
+        raise typer.Exit(3)
+
+
+@command(app, "tail")
+async def tail(
+    place: Place,
+    subject: Annotated[
+        str,
+        typer.Argument(
+            help="Such as 'klankbord.feedback.routed.v1.*.product' or 'klankbord.post.>'."
+        ),
+    ],
+    since: Annotated[
+        str, typer.Option(help="all, new, an age such as 2h or 7d, or a time.")
+    ] = "all",
+    durable: Annotated[
+        str | None,
+        typer.Option(help="Keep the place under this name: the next tail goes on there."),
+    ] = None,
+    follow: Annotated[bool, typer.Option(help="Wait for more.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Show events as they come, each one once; with --json one CloudEvent a line.
+
+    While nothing runs on the data folder it shows what is kept there, and ends.
+    """
+    try:
+        begin = parse_since(since, datetime.now(UTC))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    follow = follow and (place.home.running() is not None or place.elsewhere is not None)
+    async with reach(place.home, place.elsewhere) as installation:
+        async for event in tail_events(installation, subject, begin, durable, follow=follow):
+            if as_json:
+                print_json(event)
+            else:
+                out.print(line_of(event), soft_wrap=True)
+
+
+@app.command("credentials")
+def credentials(
+    folder: Annotated[Path, typer.Argument(help="Where the keys and passwords are kept.")],
+) -> None:
+    """Make keys and passwords for servers of your own, and NATS's list of who may do what.
+
+    Makes what is missing and keeps what is there. `auth.conf` in the folder holds public keys
+    only: include it in nats-server's configuration (deploy/nats/nats.conf does).
+    """
+    made = Credentials.create(folder)
+    (folder / "auth.conf").write_text(made.authorization(), encoding="utf-8")
+    out.print(f"{folder}: keys, passwords and auth.conf")
+
+
+@command(app, "status")
+async def status(place: Place, as_json: Json = False) -> None:
+    """Is everything running, is anything waiting, did anything go wrong. Exit code 1: not well."""
+    running = place.home.running()
+    async with reach(place.home, place.elsewhere) as installation:
+        found = await read_status(installation, running)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _show_status(found)
+    if not found.healthy:
+        raise typer.Exit(1)
+
+
+def _show_status(found: Status) -> None:
+    if not found.running:
+        out.print("nothing runs on this data folder: start it with [bold]klankbord up[/bold]")
+    for name, service in found.services.items():
+        state = "[green]ready[/green]" if service.ready else "[red]not ready[/red]"
+        out.print(f"{name:<12} {state}  {'; '.join(service.problems)}")
+    table = Table("consumer", box=None, header_style="dim")
+    table.add_column("waiting", justify="right")
+    table.add_column("in hand", justify="right")
+    for name, consumer in found.consumers.items():
+        table.add_row(name, f"{consumer.waiting:,}", f"{consumer.in_hand:,}")
+    out.print(table)
+    kept = ", ".join(f"{name} {count:,}" for name, count in found.streams.items())
+    out.print(f"events kept: {kept}")
+    if found.dead_letters:
+        out.print(
+            f"[red]{found.dead_letters} dead letters[/red]: see [bold]klankbord dlq list[/bold]"
+        )
+
+
+@command(app, "report")
+async def report(
+    place: Place,
+    community: Community = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write it as one page, to mail to the boss.")
+    ] = None,
+) -> None:
+    """How the community is: growth, the key figure, what was flagged and why, what went where."""
+    async with reach(place.home, place.elsewhere) as installation:
+        found = await read_report(installation.postgres_url("reader"), community, datetime.now(UTC))
+    if html is None:
+        render_text(found, out)
+    else:
+        html.write_text(render_html(found), encoding="utf-8")
+        out.print(f"wrote {html}")
+
+
+@command(app, "provision")
+async def provision(
+    place: Place,
+    replicas: Annotated[int, typer.Option(help="Servers that keep each stream: 1, 3 or 5.")] = 1,
+    check: Annotated[
+        bool, typer.Option(help="Change nothing; exit code 1 if something differs.")
+    ] = False,
+) -> None:
+    """Make streams, consumers, database roles and schemas what they should be; say what changed."""
+    async with reach(place.home, place.elsewhere) as installation:
+        if check:
+            client = await installation.connect("provision")
+            try:
+                differences = await check_bus(client, replicas)
+            finally:
+                await client.close()
+            for difference in differences:
+                out.print(difference)
+            if differences:
+                raise typer.Exit(1)
+            out.print("nothing differs")
+            return
+        changes = await installation.provision(replicas)
+        for change in changes:
+            out.print(str(change))
+        out.print(f"{len(changes)} changes")
+
+
+@asynccontextmanager
+async def _queue(place: Place) -> AsyncIterator[DeadLetterQueue]:
+    async with (
+        reach(place.home, place.elsewhere) as installation,
+        dead_letters(installation) as queue,
+    ):
+        yield queue
+
+
+@command(dlq, "list")
+async def dlq_list(place: Place, as_json: Json = False) -> None:
+    """Show the events that a consumer could not handle, and why."""
+    async with _queue(place) as queue:
+        kept = [letter async for letter in queue.all()]
+    if as_json:
+        print_json([letter.as_json() for letter in kept])
+        return
+    if not kept:
+        out.print("no dead letters")
+        return
+    table = Table("number", "died", "consumer", "reason", "detail", box=None, header_style="dim")
+    for letter in kept:
+        died = f"{letter.letter.died:%Y-%m-%d %H:%M}"
+        detail = letter.letter.detail[:200]
+        table.add_row(
+            str(letter.number), died, letter.letter.consumer, letter.letter.reason, detail
+        )
+    out.print(table)
+    out.print("[dim]klankbord dlq show|replay|discard NUMBER[/dim]")
+
+
+@command(dlq, "show")
+async def dlq_show(place: Place, number: int) -> None:
+    """Show one of them whole."""
+    async with _queue(place) as queue:
+        kept = await queue.get(number)
+    out.print_json(json.dumps(kept.as_json(), default=str))
+
+
+@command(dlq, "replay")
+async def dlq_replay(
+    place: Place,
+    number: Annotated[int | None, typer.Argument(help="Which one; none needs --all.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every one.")] = False,
+) -> None:
+    """Give them once more to the consumer that could not handle them, after you mended the cause."""
+    if (number is None) is not all_:
+        raise UsageError("give one number, or --all")
+    async with _queue(place) as queue:
+        chosen = (
+            [kept async for kept in queue.all()] if number is None else [await queue.get(number)]
+        )
+        for kept in chosen:
+            await queue.replay(kept)
+    out.print(f"replayed {len(chosen)}")
+
+
+@command(dlq, "discard")
+async def dlq_discard(
+    place: Place,
+    number: int,
+    reason: Annotated[str, typer.Option(help="Why; it is written down with the event.")],
+) -> None:
+    """Give one of them up; the event and the reason are kept in logs/discarded.ndjson."""
+    record = place.home.logs / "discarded.ndjson"
+    async with _queue(place) as queue:
+        await queue.discard(await queue.get(number), reason, record)
+    out.print(f"discarded {number}; it is kept in {record}")
+
+
+@command(subscriber, "add")
+async def subscriber_add(
+    place: Place,
+    name: str,
+    subjects: Annotated[
+        list[str], typer.Option(help="A subject, with * and >; give the option again for more.")
+    ],
+    creds: Annotated[
+        Path | None, typer.Option(help="Put a copy of the key here, for whoever is to have it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a read-only credential with a durable consumer of its own.
+
+    See examples/subscriber.py and examples/subscriber.mjs for what to do with it.
+    """
+    async with reach(place.home, place.elsewhere) as installation:
+        added = remember(installation, name, tuple(subjects))
+        invitation = await invite(installation, added, creds)
+    if as_json:
+        print_json(vars(invitation))
+        return
+    for field, value in vars(invitation).items():
+        out.print(f"{field:<14}{' '.join(value) if isinstance(value, list) else value}")
+
+
+@policy.command("check")
+def policy_check(file: Path) -> None:
+    """Check a policy file; errors name the line and the fix. Exit code 3: refused."""
+    apply.check(apply.POLICY, file, out)
+
+
+@command(policy, "apply")
+async def policy_apply(place: Place, file: Path) -> None:
+    """Put a policy file in force for every replica, now. Exit code 3: refused, the last stays."""
+    async with reach(place.home, place.elsewhere) as installation:
+        await apply.apply(place.home, installation, apply.POLICY, file)
+
+
+@routing.command("check")
+def routing_check(file: Path) -> None:
+    """Check a routing file; errors name the line and the fix. Exit code 3: refused."""
+    apply.check(apply.ROUTING, file, out)
+
+
+@command(routing, "apply")
+async def routing_apply(place: Place, file: Path) -> None:
+    """Put a routing file in force for every replica, now. Exit code 3: refused, the last stays."""
+    async with reach(place.home, place.elsewhere) as installation:
+        await apply.apply(place.home, installation, apply.ROUTING, file)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

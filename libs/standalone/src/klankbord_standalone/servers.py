@@ -1,0 +1,145 @@
+"""The two servers that everything stands on, and how each service gets into them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import nats
+from nats.aio.client import Client
+
+from klankbord_runtime.permissions import PROVISION
+from klankbord_runtime.provision import Change, apply, create_database, provision_database
+from klankbord_standalone.credentials import SUPERUSER, Credentials
+from klankbord_standalone.nats_server import NatsServer
+from klankbord_standalone.postgres_server import PostgresServer
+
+DATABASE = "klankbord"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where NATS and the database are, and with what keys and passwords to come in."""
+
+    nats_url: str
+    admin_url: str = field(repr=False)
+    """The database, as a role that may make roles and schemas."""
+    credentials: Credentials
+
+    def seed_file(self, name: str) -> Path:
+        """The nkey seed of a service, of `provision` or of `operator`."""
+        return self.credentials.seed_file(name)
+
+    def postgres_url(self, name: str) -> str:
+        """The database, as a service's own role or as `reader`."""
+        address = urlsplit(self.admin_url)
+        role, password = f"klankbord_{name}", quote(self.credentials.password(name), safe="")
+        place = address.netloc.rpartition("@")[2]
+        return urlunsplit(address._replace(netloc=f"{role}:{password}@{place}"))
+
+    def environment(self, service: str) -> dict[str, str]:
+        """The variables that tell a service of them."""
+        return {
+            "KLANKBORD_NATS__URL": self.nats_url,
+            "KLANKBORD_NATS__SEED_FILE": str(self.seed_file(service)),
+            "KLANKBORD_POSTGRES__URL": self.postgres_url(service),
+        }
+
+    async def connect(self, name: str) -> Client:
+        """A connection to NATS as that user.
+
+        Raises:
+            nats.errors.Error, OSError: it is not there, or does not let this user in.
+        """
+        return await nats.connect(
+            self.nats_url,
+            name=f"klankbord-{name}",
+            nkeys_seed=str(self.seed_file(name)),
+            inbox_prefix=f"_INBOX_{name}",
+            allow_reconnect=False,
+        )
+
+    async def provision(self, replicas: int = 1) -> list[Change]:
+        """Make streams, consumers, roles and schemas what they should be; says what was changed."""
+        changes = await provision_database(self.admin_url, self.credentials.database_passwords())
+        client = await self.connect(PROVISION)
+        try:
+            return changes + await apply(client, replicas)
+        finally:
+            await client.close()
+
+
+class Servers:
+    """A nats-server and a PostgreSQL in one data folder, provisioned: `async with Servers(folder)`.
+
+    A second start on the same folder continues it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        nats_port: int = 0,
+        postgres_port: int = 0,
+        postgres_settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Makes the credentials where they are missing; nothing is started yet.
+
+        Args:
+            folder: holds `credentials`, `nats` and `postgres`.
+            nats_port: for clients; 0 chooses a free one.
+            postgres_port: likewise.
+            postgres_settings: more of PostgreSQL's settings, by name.
+        """
+        self.credentials = Credentials.create(folder / "credentials")
+        self.nats = NatsServer(folder / "nats", self.credentials.authorization(), port=nats_port)
+        self.postgres = PostgresServer(
+            folder / "postgres",
+            self.credentials.password(SUPERUSER),
+            port=postgres_port,
+            settings=postgres_settings,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def installation(self) -> Installation:
+        """Where they are, once they are started."""
+        server = urlsplit(self.postgres.url)
+        return Installation(
+            nats_url=self.nats.url,
+            admin_url=urlunsplit(server._replace(path=f"/{DATABASE}")),
+            credentials=self.credentials,
+        )
+
+    async def start(self) -> list[Change]:
+        """Start both and provision them; says what had to be made or changed.
+
+        Raises:
+            ServerFailedError, ProvisionError: why it does not work; nothing is left running.
+        """
+        try:
+            await self.nats.start()
+            await self.postgres.start()
+            await create_database(self.postgres.url, DATABASE)
+            return await self.installation.provision()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop both in order."""
+        await self.nats.stop()
+        await self.postgres.stop()

@@ -1,0 +1,105 @@
+"""`klankbord status`: is everything running, is anything waiting, did anything go wrong."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from klankbord_runtime.permissions import DEAD, OPERATOR
+from klankbord_schemas.topology import CONSUMERS, STREAMS
+from klankbord_standalone.home import Running
+from klankbord_standalone.servers import Installation
+
+OUTBOX = "klankbord_outbox_pending"
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One service."""
+
+    ready: bool
+    problems: list[str]
+    outbox: int
+    """Events that it has said and that are not on the bus yet."""
+
+
+@dataclass(frozen=True)
+class ConsumerStatus:
+    """One durable consumer."""
+
+    waiting: int
+    """Events that it has not been given yet."""
+    in_hand: int
+    """Events that it was given and has not acknowledged."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """How an installation is."""
+
+    running: bool
+    services: dict[str, ServiceStatus]
+    consumers: dict[str, ConsumerStatus]
+    streams: dict[str, int]
+    """How many events each stream keeps."""
+    dead_letters: int
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every service is ready and no event was given up."""
+        return (
+            self.running and all(s.ready for s in self.services.values()) and not self.dead_letters
+        )
+
+    @property
+    def waiting(self) -> int:
+        """Events that are still on their way somewhere."""
+        return sum(c.waiting + c.in_hand for c in self.consumers.values()) + sum(
+            service.outbox for service in self.services.values()
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For a script."""
+        return {"healthy": self.healthy, "waiting": self.waiting, **asdict(self)}
+
+
+async def read_status(installation: Installation, running: Running | None) -> Status:
+    """Ask the bus and every service."""
+    client = await installation.connect(OPERATOR)
+    try:
+        stream = client.jetstream()
+        consumers = {}
+        for consumer in CONSUMERS:
+            state = await stream.consumer_info(consumer.stream, consumer.name)
+            consumers[consumer.name] = ConsumerStatus(
+                state.num_pending or 0, state.num_ack_pending or 0
+            )
+        streams = {s.name: (await stream.stream_info(s.name)).state.messages for s in STREAMS}
+    finally:
+        await client.close()
+    services = {}
+    if running is not None:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+            services = {name: await _service(http, running.address(name)) for name in running.ports}
+    return Status(running is not None, services, consumers, streams, streams[DEAD])
+
+
+async def _service(http: httpx.AsyncClient, address: str) -> ServiceStatus:
+    try:
+        readiness = (await http.get(f"{address}/readyz")).json()
+        measured = (await http.get(f"{address}/metrics")).text
+    except httpx.TransportError as error:
+        problem = f"{address} does not answer: {type(error).__name__}"
+        return ServiceStatus(ready=False, problems=[problem], outbox=0)
+    return ServiceStatus(readiness["ready"], readiness["problems"], int(gauge(measured, OUTBOX)))
+
+
+def gauge(metrics: str, name: str) -> float:
+    """The sum of a metric in Prometheus' text format; 0 when it is not there."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == name
+    )

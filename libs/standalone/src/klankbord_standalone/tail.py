@@ -1,0 +1,141 @@
+"""`klankbord tail`: every event of a subject, once, as it comes."""
+
+import json
+import re
+import signal
+from asyncio import Event as Flag
+from asyncio import get_running_loop
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import nats
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from rich.text import Text
+
+from klankbord_runtime.permissions import OPERATOR, stream_of_subject
+from klankbord_standalone.servers import Installation
+
+BATCH = 100
+WAIT = 1.0
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True)
+class Since:
+    """Where a tail begins."""
+
+    policy: DeliverPolicy
+    moment: datetime | None = None
+
+
+def parse_since(text: str, now: datetime) -> Since:
+    """Read `all`, `new`, an age such as `90m`, `2h`, `7d`, or a date or time.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text == "all":
+        return Since(DeliverPolicy.ALL)
+    if text == "new":
+        return Since(DeliverPolicy.NEW)
+    if age := re.fullmatch(r"(\d+)([mhdw])", text):
+        moment = now - timedelta(**{UNITS[age[2]]: int(age[1])})
+        return Since(DeliverPolicy.BY_START_TIME, moment)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no beginning: give all, new, an age such as 90m, 2h or 7d, "
+            "or a time such as 2026-11-01 or 2026-11-01T09:30+01:00"
+        ) from None
+    return Since(DeliverPolicy.BY_START_TIME, moment.astimezone(UTC))
+
+
+async def tail(
+    installation: Installation, subject: str, since: Since, durable: str | None, *, follow: bool
+) -> AsyncIterator[dict[str, Any]]:
+    """The events of a subject, each once by its id; ends at the last one unless it follows.
+
+    With a durable name the place is kept at the server, and the next tail of that name goes on
+    there: an event counts as seen when the caller asks for the next one.
+
+    Raises:
+        NoOneStreamError: no stream keeps the subject, or several do.
+    """
+    stream = stream_of_subject(subject).name
+    client = await nats.connect(
+        installation.nats_url,
+        name="klankbord-tail",
+        nkeys_seed=str(installation.seed_file(OPERATOR)),
+        inbox_prefix=f"_INBOX_{OPERATOR}",
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
+        error_cb=_quiet,
+    )
+    stop = _on_ctrl_c()
+    try:
+        subscription = await client.jetstream().pull_subscribe(
+            subject,
+            durable=f"tail-{durable}" if durable else None,
+            stream=stream,
+            config=ConsumerConfig(
+                deliver_policy=since.policy,
+                opt_start_time=since.moment,
+                ack_policy=AckPolicy.EXPLICIT,
+                max_deliver=-1,
+                inactive_threshold=None if durable else 300,
+            ),
+        )
+        seen: set[str] = set()
+        while not stop.is_set():
+            try:
+                messages = await subscription.fetch(BATCH, timeout=WAIT)
+            except NatsTimeoutError:
+                if follow:
+                    continue
+                return
+            for message in messages:
+                event = json.loads(message.data)
+                if event["id"] not in seen:
+                    seen.add(event["id"])
+                    yield event
+                await message.ack()
+                if stop.is_set():
+                    break
+    finally:
+        await client.drain()
+
+
+def line_of(event: dict[str, Any]) -> Text:
+    """One event as one readable line."""
+    data = event["data"]
+    noun_verb = ".".join(event["type"].split(".")[2:4])
+    who = data.get("department") or data.get("metric") or data.get("source") or data["community"]
+    what = {
+        "feedback.routed": lambda: f"{data['intent']} ({data['priority']}) {data['content']}",
+        "feedback.withdrawn": lambda: f"{data['because']}: {data['explanation']}",
+        "post.flagged": lambda: ", ".join(
+            f"{label['val']} ({label['mode']}): {label['explanation']}" for label in data["labels"]
+        ),
+        "community.measured": lambda: (
+            f"{data['value']} {data['unit']} "
+            f"({data['window']['grain']} of {data['window']['start'][:10]})"
+        ),
+    }.get(noun_verb, lambda: str(data.get("content") or data.get("kind") or ""))()
+    moment = event["time"][:19].replace("T", " ")
+    line = Text.assemble((moment, "dim"), "  ", (noun_verb, "cyan"), "  ", (who, "bold"), "  ")
+    return line.append(" ".join(what.split()))
+
+
+def _on_ctrl_c() -> Flag:
+    stop = Flag()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _quiet(_error: Exception) -> None:
+    """The connection comes back by itself; nothing to tell."""

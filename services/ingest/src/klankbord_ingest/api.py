@@ -1,0 +1,280 @@
+"""The doors: `POST /v1/sources/{name}` for sources, `POST /v1/import/{source}` for the operator."""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import sha256
+from http import HTTPStatus
+from typing import TypeAlias
+from uuid import UUID
+
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from klankbord_ingest.keys import SourceKeys
+from klankbord_ingest.openapi import description
+from klankbord_ingest.problem import ProblemError
+from klankbord_ingest.signature import UnsignedError, verify
+from klankbord_ingest.sources import Source, Sources
+from klankbord_ingest.submission import FieldError, Submission, field_errors
+from klankbord_ingest.telemetry import Telemetry
+from klankbord_ingest.usecases import Ingest, Receipt
+from klankbord_ingest.webhook import (
+    CLOUD_EVENT,
+    CLOUD_EVENT_BATCH,
+    JSON,
+    RefusedError,
+    read,
+    read_whole,
+)
+from klankbord_runtime.accepted import AcceptedFile
+from klankbord_runtime.faults import TRANSIENT
+from klankbord_runtime.service import Service
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_IMPORT_BYTES = 8 * 1024 * 1024
+READ_SECONDS = 10.0
+"""How long a sender may take to send its body."""
+RETRY_SECONDS = 5
+"""When to try again what is turned away for now."""
+
+log = logging.getLogger(__name__)
+
+Answer: TypeAlias = Callable[[Request], Awaitable[JSONResponse]]
+
+
+class Doors:
+    """Ingest's HTTP doors."""
+
+    def __init__(
+        self,
+        service: Service,
+        ingest: Ingest,
+        sources: AcceptedFile[Sources],
+        keys: SourceKeys,
+        operator_token: bytes | None,
+        telemetry: Telemetry,
+    ) -> None:
+        self._service = service
+        self._ingest = ingest
+        self._sources = sources
+        self._keys = keys
+        self._operator_token = operator_token
+        self._telemetry = telemetry
+
+    def open(self) -> None:
+        """Serve the doors."""
+        webhook, importer = self._door("webhook", self._webhook), self._door("import", self._import)
+        self._service.route("/v1/sources/{name}", webhook, methods=["POST"])
+        self._service.route("/v1/import/{source}", importer, methods=["POST"])
+        self._service.route("/openapi.json", self._describe, methods=["GET"])
+
+    def _door(self, door: str, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint of a door: whatever is wrong becomes a problem that says so."""
+
+        async def endpoint(request: Request) -> Response:
+            try:
+                response = await answer(request)
+            except ProblemError as problem:
+                response = problem.response()
+            except RefusedError as refused:
+                response = _refusal(refused).response()
+            except ClientDisconnect:
+                response = ProblemError(HTTPStatus.BAD_REQUEST, "the body ended early").response()
+            except TRANSIENT as error:
+                log.warning("%s: %s: %s", door, type(error).__name__, error)
+                response = _not_now("the database does not answer").response()
+            self._telemetry.requests.labels(door, str(response.status_code)).inc()
+            return response
+
+        return endpoint
+
+    # -- the webhook door ------------------------------------------------------------------------
+
+    async def _webhook(self, request: Request) -> JSONResponse:
+        content_type = _content_type(request, (JSON, CLOUD_EVENT, CLOUD_EVENT_BATCH))
+        self._may_accept()
+        body = await _body(request, MAX_BODY_BYTES)
+        with self._telemetry.request_seconds.labels("webhook").time():
+            source, delivery = self._sender(request, body)
+            try:
+                submissions = read_whole(content_type, body, source)
+            except RefusedError as refused:
+                self._count_refused(source, refused.errors)
+                raise
+            receipt = await self._receive(request, submissions, source, delivery)
+        return JSONResponse(asdict(receipt), status_code=HTTPStatus.ACCEPTED)
+
+    def _sender(self, request: Request, body: bytes) -> tuple[Source, UUID]:
+        """Which source sends this, and the id of the delivery.
+
+        An unknown source, one without secret and a wrong signature look the same from outside.
+        """
+        name = request.path_params["name"]
+        headers, now = request.scope["headers"], datetime.now(UTC)
+        try:
+            webhook_id = verify(self._keys.of(name), headers, body, now)
+        except UnsignedError as reason:
+            log.info("source %.63r: %s", name, reason)
+            raise _unsigned() from None
+        if (source := self._sources.value.webhook(name)) is None:
+            raise _unsigned()
+        return source, _delivery(name, webhook_id, body)
+
+    # -- the import door -------------------------------------------------------------------------
+
+    async def _import(self, request: Request) -> JSONResponse:
+        self._admit_operator(request)
+        content_type = _content_type(request, (JSON,))
+        self._may_accept()
+        body = await _body(request, MAX_IMPORT_BYTES)
+        with self._telemetry.request_seconds.labels("import").time():
+            source = self._import_source(request)
+            handed = read(content_type, body, source)
+            receipt = await self._receive(request, handed.submissions, source)
+        self._count_refused(source, handed.errors)
+        refused = [asdict(error) for error in handed.errors]
+        return JSONResponse(asdict(receipt) | {"refused": refused})
+
+    def _admit_operator(self, request: Request) -> None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        is_right = self._operator_token is not None and hmac.compare_digest(
+            token.strip().encode("latin-1"), self._operator_token
+        )
+        if scheme.lower() != "bearer" or not is_right:
+            raise ProblemError(
+                HTTPStatus.UNAUTHORIZED,
+                "this is not the operator's token; send it as `Authorization: Bearer <token>`",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+
+    def _import_source(self, request: Request) -> Source:
+        name, asked = request.path_params["source"], request.query_params
+        community, platform = asked.get("community", ""), asked.get("platform")
+        try:
+            return self._sources.value.importing(name, community, platform)
+        except ValidationError as error:
+            raise RefusedError(field_errors(error)) from error
+        except LookupError as error:
+            why = str(error.args[0])
+            raise RefusedError([FieldError(None, "community", why, "wrong_community")]) from error
+
+    # -- what both do ----------------------------------------------------------------------------
+
+    async def _receive(
+        self,
+        request: Request,
+        submissions: Sequence[Submission],
+        source: Source,
+        delivery: UUID | None = None,
+    ) -> Receipt:
+        """Hear the submissions; back when they are committed."""
+        traceparent = self._service.tracing.begin(request.headers.get("traceparent"))
+        async with self._service.work(traceparent) as work:
+            receipt = await self._ingest.receive(submissions, source, work, delivery)
+        self._telemetry.heard(source.name, receipt.received, receipt.duplicate)
+        return receipt
+
+    def _may_accept(self) -> None:
+        if not self._sources.accepted:
+            raise _not_now("no klankbord.yaml is in force yet")
+        if self._service.outbox_full:
+            raise _not_now("too much waits to be sent on")
+
+    def _count_refused(self, source: Source, errors: Sequence[FieldError]) -> None:
+        for error in errors:
+            self._telemetry.refused.labels(source.name, error.code).inc()
+
+    async def _describe(self, _request: Request) -> Response:
+        return JSONResponse(description())
+
+
+def _content_type(request: Request, accepted: Sequence[str]) -> str:
+    """The content type of a body that can be read, without parameters."""
+    given = request.headers.get("content-type", "")
+    media_type, _, parameters = given.partition(";")
+    media_type = media_type.strip().lower()
+    readable = "send " + " or ".join(accepted)
+    if any(name.startswith(b"ce-") for name, _ in request.scope["headers"]):
+        problem = (
+            "CloudEvents in binary mode are not accepted, because their headers are not signed; "
+            f"send structured mode, {CLOUD_EVENT}"
+        )
+    elif media_type not in accepted:
+        problem = f"the content type {given[:100]!r} is not read here; {readable}"
+    elif "charset" in parameters.lower() and "utf-8" not in parameters.lower():
+        problem = f"the body is not UTF-8 by its content type {given[:100]!r}; {readable} in UTF-8"
+    elif request.headers.get("content-encoding", "identity").lower() != "identity":
+        problem = "compressed bodies are not read here; send the body as it is"
+    else:
+        return media_type
+    raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The raw body, if it is no larger and comes in time."""
+    declared = request.headers.get("content-length", "0")
+    chunks: list[bytes] = []
+    size = int(declared) if declared.isdigit() else 0
+    if size > limit:
+        raise _too_large(limit)
+    size = 0
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise _too_large(limit)
+                chunks.append(chunk)
+    except TimeoutError:
+        raise ProblemError(
+            HTTPStatus.REQUEST_TIMEOUT,
+            f"the body did not arrive within {READ_SECONDS:.0f} s; send it again",
+            headers={"Connection": "close"},
+        ) from None
+    return b"".join(chunks)
+
+
+def _unsigned() -> ProblemError:
+    return ProblemError(
+        HTTPStatus.UNAUTHORIZED,
+        "no source of that name signed this body within five minutes of now; sign it as "
+        "Standard Webhooks says, with the source's secret",
+    )
+
+
+def _too_large(limit: int) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        f"the body is larger than {limit} bytes; send smaller batches",
+        headers={"Connection": "close"},
+    )
+
+
+def _not_now(reason: str) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        f"{reason}; nothing was stored, try again in {RETRY_SECONDS} s",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+def _refusal(refused: RefusedError) -> ProblemError:
+    return ProblemError(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "nothing was stored: put right what `errors` says and send it again",
+        refused.errors,
+    )
+
+
+def _delivery(source: str, webhook_id: bytes, body: bytes) -> UUID:
+    """What makes a delivery one that was tried before: its source, its id and what it says.
+
+    A sender that uses an id twice for different bodies loses nothing.
+    """
+    parts = (source.encode(), webhook_id, sha256(body).digest())
+    return UUID(bytes=sha256(b"\x1f".join(parts)).digest()[:16])

@@ -1,0 +1,128 @@
+"""From what was handed in to the facts that events state."""
+
+from datetime import datetime, timedelta
+
+from klankbord_ingest.pseudonym import is_pseudonym, pseudonym
+from klankbord_ingest.sources import Source
+from klankbord_ingest.submission import (
+    Actor,
+    InteractionSubmission,
+    PostSubmission,
+    Submission,
+)
+from klankbord_schemas.identity import post_identity
+from klankbord_schemas.interaction import Interaction
+from klankbord_schemas.member import Member
+from klankbord_schemas.post import Post
+
+CLOCKS_APART = timedelta(minutes=5)
+"""How far ahead a platform's clock may be before its word is no longer taken."""
+
+
+def source_of(submission: Submission, source: Source) -> str:
+    """The source it is told of: an import may bring in what another source heard."""
+    return submission.source or source.name
+
+
+def platform_of(submission: Submission, source: Source) -> str:
+    """The platform that owns its native ids."""
+    return submission.platform or source.platform
+
+
+def author_of(submission: Submission, source: Source, key: bytes) -> str | None:
+    """The pseudonym of whoever wrote or did it."""
+    if submission.attributed_to is None:
+        return None
+    return pseudonym(key, platform_of(submission, source), submission.attributed_to.id)
+
+
+def is_automated(submission: Submission) -> bool:
+    """Whether a bot or the platform itself wrote or did it."""
+    actor = submission.attributed_to
+    return submission.is_automated or (actor is not None and actor.is_automated)
+
+
+def not_after(moment: datetime, now: datetime) -> tuple[datetime, bool]:
+    """The moment, or `now` if it lies more than five minutes in the future; and whether it did."""
+    is_future = moment > now + CLOCKS_APART
+    return (now if is_future else moment), is_future
+
+
+def post_of(
+    submission: PostSubmission, source: Source, author: str | None, language: str, now: datetime
+) -> Post:
+    """The version of the post, heard at the moment `now`.
+
+    A delete keeps where the post stood and who wrote it, but no word of it. One that does not say
+    when the post was written counts from when it was heard.
+    """
+    community, platform = source.community.slug, platform_of(submission, source)
+    published, is_future = not_after(submission.published or now, now)
+    updated = submission.updated and not_after(submission.updated, now)[0]
+    is_delete = submission.operation == "delete"
+    return Post(
+        community=community,
+        source=source_of(submission, source),
+        platform=platform,
+        post=post_identity(community, platform, submission.native_id),
+        native_id=submission.native_id,
+        operation=submission.operation,
+        object_type=submission.object_type,
+        attributed_to=author,
+        is_automated=is_automated(submission),
+        in_reply_to=submission.in_reply_to,
+        context=submission.context,
+        published=published,
+        published_trust=source.published_trust,
+        published_adjusted=is_future,
+        updated=updated,
+        url=submission.url,
+        name=None if is_delete else submission.name,
+        content="" if is_delete else submission.text,
+        content_html=None if is_delete else submission.content_html,
+        language=language,
+        tag=[] if is_delete else submission.tag,
+    )
+
+
+def interaction_of(
+    submission: InteractionSubmission, source: Source, author: str | None, now: datetime
+) -> Interaction:
+    """The interaction, heard at the moment `now`."""
+    community, platform = source.community.slug, platform_of(submission, source)
+    published, is_future = not_after(submission.published, now)
+    subject = submission.object
+    return Interaction(
+        community=community,
+        source=source_of(submission, source),
+        platform=platform,
+        kind=submission.kind,
+        native_id=submission.native_id,
+        attributed_to=author,
+        is_automated=is_automated(submission),
+        object=subject,
+        post=None if subject is None else post_identity(community, platform, subject),
+        url=submission.url,
+        published=published,
+        published_trust=source.published_trust,
+        published_adjusted=is_future,
+    )
+
+
+def member_of(submission: Submission, source: Source, key: bytes) -> Member | None:
+    """How the author looks; none where only a pseudonym is known, or nobody is named."""
+    actor: Actor | None = submission.attributed_to
+    if actor is None or is_pseudonym(actor.id):
+        return None
+    platform = platform_of(submission, source)
+    return Member(
+        community=source.community.slug,
+        source=source_of(submission, source),
+        platform=platform,
+        member=pseudonym(key, platform, actor.id),
+        native_id=actor.id,
+        preferred_username=actor.preferred_username,
+        name=actor.name,
+        icon=actor.icon,
+        is_automated=is_automated(submission),
+    )

@@ -1,0 +1,109 @@
+"""The entries of a feed as submissions: whose words they are, where they stand, since when."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from pydantic import ValidationError
+
+from klankbord_ingest.feeds.document import FeedDocument, FeedEntry
+from klankbord_ingest.submission import MAX_HTML, FieldError, PostSubmission, field_errors
+
+MAX_ID = 500
+MAX_TAGS = 100
+MAX_LINE = 2_000
+
+
+def submissions(
+    document: FeedDocument, url: str, heard: datetime
+) -> tuple[list[PostSubmission], list[FieldError]]:
+    """The posts of a feed, and why others of its entries are none.
+
+    Args:
+        document: the feed.
+        url: where it was fetched from; relative links are relative to it.
+        heard: when it was fetched: an entry without a date is taken to be written then.
+    """
+    posts: dict[str, PostSubmission] = {}
+    refused: list[FieldError] = []
+    for index, entry in enumerate(document.entries):
+        try:
+            post = _submission(entry, url, heard)
+        except ValidationError as error:
+            refused += field_errors(error, index)
+            continue
+        if post.native_id in posts:
+            why = f"is {post.native_id!r}, as that of an entry before it; give each its own"
+            refused.append(FieldError(index, "nativeId", why, "same_id"))
+        else:
+            posts[post.native_id] = post
+    return list(posts.values()), refused
+
+
+def _submission(entry: FeedEntry, url: str, heard: datetime) -> PostSubmission:
+    link = _absolute(entry.link, url) if entry.link else None
+    published = entry.published or entry.updated or heard
+    # Many feeds repeat `published` as `updated`. That says nothing, and a later change of the
+    # words must not be taken for the version of that moment.
+    edited = entry.updated if entry.updated and entry.updated > published else None
+    submission: dict[str, Any] = {
+        "nativeId": _native_id(entry.id or link or _digest([entry.title or "", entry.content])),
+        "operation": "update" if edited else "create",
+        "published": published,
+        "updated": edited,
+        "attributedTo": _actor(entry.author),
+        "inReplyTo": _native_id(entry.in_reply_to) if entry.in_reply_to else None,
+        "url": link,
+        "name": entry.title[:MAX_LINE] if entry.title else None,
+        "content": entry.content,
+        "contentHtml": entry.html if entry.html and len(entry.html) <= MAX_HTML else None,
+        "language": entry.language,
+        "tag": [tag[:MAX_LINE] for tag in entry.tags[:MAX_TAGS]],
+        "objectType": "Article" if entry.title else "Note",
+    }
+    try:
+        return PostSubmission.model_validate(submission)
+    except ValidationError as error:
+        if {detail["loc"] for detail in error.errors()} != {("language",)}:
+            raise
+        # A feed's language is a courtesy, and often no tag at all ("english").
+        return PostSubmission.model_validate(submission | {"language": None})
+
+
+def _absolute(link: str, base: str) -> str | None:
+    """The whole address of a link, unless it is none at all."""
+    try:
+        address = urljoin(base, unwrapped(link))
+    except ValueError:
+        return None
+    return address if len(address) <= MAX_LINE else None
+
+
+def unwrapped(link: str) -> str:
+    """The address behind a link of Google Alerts, which leads through Google.
+
+    Raises:
+        ValueError: it is no address at all.
+    """
+    parts = urlsplit(link)
+    if parts.path != "/url" or not (parts.hostname or "").startswith("www.google."):
+        return link
+    query = parse_qs(parts.query)
+    target = (query.get("url") or query.get("q") or [link])[0]
+    return target if target.startswith(("http://", "https://")) else link
+
+
+def _actor(author: str | None) -> dict[str, str] | None:
+    if author is None:
+        return None
+    return {"id": _native_id(author), "name": author[:MAX_LINE]}
+
+
+def _native_id(text: str) -> str:
+    return text if len(text) <= MAX_ID else _digest([text])
+
+
+def _digest(words: Iterable[str]) -> str:
+    return "sha256:" + sha256("\x1f".join(words).encode()).hexdigest()

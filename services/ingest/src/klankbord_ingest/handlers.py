@@ -1,0 +1,34 @@
+"""What ingest does by the clock."""
+
+from klankbord_ingest.keys import SourceKeys
+from klankbord_ingest.sources import Sources
+from klankbord_ingest.telemetry import Telemetry
+from klankbord_ingest.usecases import Ingest
+from klankbord_runtime.accepted import AcceptedFile
+from klankbord_runtime.service import Service
+
+KEYS_EVERY = 10.0
+DELIVERIES_EVERY = 3600.0
+
+
+def declare(
+    service: Service,
+    ingest: Ingest,
+    sources: AcceptedFile[Sources],
+    keys: SourceKeys,
+    telemetry: Telemetry,
+) -> None:
+    """Declare the periodic tasks."""
+
+    async def read_keys() -> None:
+        if sources.accepted:
+            keys.refresh(sources.value.by_name.values())
+            telemetry.disabled_sources.set(len(keys.disabled))
+
+    service.on_start(read_keys)
+    service.every(seconds=KEYS_EVERY)(read_keys)
+
+    @service.every(seconds=DELIVERIES_EVERY)
+    async def forget_deliveries() -> None:
+        async with service.work() as work:
+            await ingest.forget_deliveries(work)

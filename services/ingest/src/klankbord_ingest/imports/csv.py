@@ -1,0 +1,155 @@
+"""CSV (RFC 4180) whose header holds the field names of `post.received`'s data.
+
+`attributedTo.name` and the like are fields of the author. A time without a zone is the
+community's.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json
+
+from klankbord_ingest.imports.row import Refusal, Row, Rows, lines, too_long_line, validated
+from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
+
+DELIMITERS = ",;\t"
+TIMES = ("published", "updated")
+KNOWN = frozenset(
+    {"id"}
+    | {field.alias or name for name, field in PostSubmission.model_fields.items()}
+    | {field.alias or name for name, field in InteractionSubmission.model_fields.items()}
+    | {"nativeId"}
+    | {f"attributedTo.{field}" for field in ("id", "name", "preferredUsername", "type", "icon")}
+)
+_BY_LOWER = {name.lower(): name for name in KNOWN}
+
+
+class HeaderError(ValueError):
+    """The first line of a CSV file is no header that can be used."""
+
+
+def read_csv(path: Path, zone: tzinfo) -> Rows:
+    """The posts and interactions of a CSV file.
+
+    Args:
+        path: the file, in UTF-8; comma, semicolon or tab between the cells.
+        zone: the time zone of times that name none.
+
+    Raises:
+        HeaderError: the first line names no `nativeId`.
+    """
+    with path.open("rb") as stream:
+        text = _Text(lines(stream))
+        header_line = next(text, "")
+        delimiter, header = read_header(header_line)
+        reader = csv.reader(text, delimiter=delimiter)
+        cells: list[str] | None = []
+        while cells is not None:
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                why = f"this is no row of a CSV file ({error}); is a quotation mark left open?"
+                yield Row(f"line {text.number}", Refusal("no_csv", why))
+                continue
+            for number in text.take_too_long():
+                yield Row(f"line {number}", too_long_line())
+            if cells and any(cells):
+                yield Row(f"line {text.number}", _content(header, cells, zone))
+
+
+def read_header(line: str) -> tuple[str, list[str]]:
+    """The delimiter of a CSV file and the names of its columns, from its first line.
+
+    Raises:
+        HeaderError: no delimiter makes a header with `nativeId` (or `id`) of it.
+    """
+    for delimiter in DELIMITERS:
+        cells = next(csv.reader([line], delimiter=delimiter), [])
+        names = [_BY_LOWER.get(cell.strip().lower(), cell.strip()) for cell in cells]
+        if "nativeId" in names or "id" in names:
+            return delimiter, names
+    raise HeaderError(
+        f"the first line names no column nativeId: {line.strip()[:200]!r}; write a header such as "
+        "nativeId,published,attributedTo,content"
+    )
+
+
+def _content(header: list[str], cells: list[str], zone: tzinfo) -> Submission | Refusal:
+    if not all(map(_is_unicode, cells)):
+        shown = [cell.encode("utf-8", "replace").decode() for cell in cells]
+        why = "the row is not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)"
+        return Refusal("bad_encoding", why, row=shown)
+    row = dict(zip(header, cells, strict=False))
+    if len(cells) != len(header):
+        why = (
+            f"the row has {len(cells)} cells and the header {len(header)}; put a text that holds "
+            "the delimiter between quotation marks"
+        )
+        return Refusal("no_csv", why, row=cells)
+    document: dict[str, Any] = {}
+    for name, cell in row.items():
+        value = cell.strip() if name not in {"content", "contentHtml"} else cell
+        if not value:
+            continue
+        if name.startswith("attributedTo"):
+            author = document.setdefault("attributedTo", {})
+            author[name.partition(".")[2] or "id"] = value
+        else:
+            document[name] = _value(name, value, zone)
+    return validated(document, row)
+
+
+def _is_unicode(cell: str) -> bool:
+    return cell.isascii() or not any("\ud800" <= character <= "\udfff" for character in cell)
+
+
+def _value(name: str, cell: str, zone: tzinfo) -> object:
+    if name in TIMES:
+        try:
+            moment = datetime.fromisoformat(cell)
+        except ValueError:
+            return cell
+        return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    if name == "tag":
+        return _tags(cell)
+    return cell
+
+
+def _tags(cell: str) -> object:
+    """A JSON list, or words between commas, semicolons or bars."""
+    if cell.startswith("["):
+        try:
+            return from_json(cell)
+        except ValueError:
+            return cell
+    for mark in ";|":
+        cell = cell.replace(mark, ",")
+    return [tag.strip() for tag in cell.split(",") if tag.strip()]
+
+
+class _Text(Iterator[str]):
+    """Lines as text; remembers at which it is, and which were too long to be read."""
+
+    def __init__(self, numbered: Iterable[tuple[int, bytes | None]]) -> None:
+        self._lines = iter(numbered)
+        self._too_long: list[int] = []
+        self.number = 0
+
+    def __next__(self) -> str:
+        for number, line in self._lines:
+            self.number = number
+            if line is None:
+                self._too_long.append(number)
+            else:
+                # A byte that is not UTF-8 becomes half a surrogate pair, by which it is refused.
+                encoding = "utf-8-sig" if number == 1 else "utf-8"
+                return line.decode(encoding, "surrogateescape")
+        raise StopIteration
+
+    def take_too_long(self) -> list[int]:
+        """The lines that were too long, once."""
+        taken, self._too_long = self._too_long, []
+        return taken

@@ -1,0 +1,79 @@
+"""Mailboxes: mbox files (RFC 4155), Maildir, and folders of mails."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_tz
+from pathlib import Path
+
+from klankbord_ingest.imports.mail import read_mail
+from klankbord_ingest.imports.row import Refusal, Row, Rows, lines
+
+MAX_MAIL_BYTES = 32 * 1024 * 1024
+"""The largest mail that is read, with its attachments."""
+
+
+def read_mailbox(path: Path) -> Rows:
+    """The mails of an mbox file, of a file with one mail, or of every file in a folder."""
+    if not path.is_dir():
+        yield from _read_file(path, "")
+        return
+    for folder, subfolders, names in os.walk(path):
+        # In Maildir, tmp holds what is still being delivered.
+        subfolders[:] = sorted(name for name in subfolders if name not in {".git", "tmp"})
+        for name in sorted(names):
+            file = Path(folder, name)
+            if file.is_file() and not file.is_symlink():
+                yield from _read_file(file, f"{file.relative_to(path)}, ")
+
+
+def _read_file(path: Path, place: str) -> Rows:
+    for number, (body, received) in enumerate(_split(path), start=1):
+        position = f"{place}message {number}"
+        if body is None:
+            why = f"the mail is larger than {MAX_MAIL_BYTES:,} bytes"
+            yield Row(position, Refusal("too_large", why))
+        else:
+            yield Row(position, read_mail(body, received))
+
+
+def _split(path: Path) -> Iterator[tuple[bytes | None, datetime | None]]:
+    """Each mail of a file, None for one that is too large, and when its mailbox says it came.
+
+    In an mbox, a line `From <address> <date>` after an empty line begins a mail, and a line of a
+    mail that begins so is written `>From`. A file that does not begin with `From ` is one mail.
+    """
+    mail = bytearray()
+    is_mbox = is_too_large = False
+    received: datetime | None = None
+    after_empty = True
+    with path.open("rb") as stream:
+        for number, line in lines(stream):
+            if line is None:
+                is_too_large = True
+                continue
+            if line.startswith(b"From ") and after_empty and (is_mbox or number == 1):
+                if is_mbox:
+                    yield None if is_too_large else bytes(mail), received
+                is_mbox, is_too_large = True, False
+                received = _received(line)
+                mail.clear()
+            elif not is_too_large:
+                mail += line[1:] if is_mbox and line.startswith(b">From ") else line
+                if len(mail) > MAX_MAIL_BYTES:
+                    is_too_large = True
+                    mail.clear()
+            after_empty = not line.strip()
+    yield None if is_too_large else bytes(mail), received
+
+
+def _received(line: bytes) -> datetime | None:
+    """The moment in a line `From someone@example.org Sat Jan  3 01:05:34 1996`, in UTC."""
+    parts = line.decode("latin-1").split(maxsplit=2)
+    parsed = parsedate_tz(parts[2]) if len(parts) == 3 else None
+    if parsed is None:
+        return None
+    try:
+        return datetime(*parsed[:6], tzinfo=UTC)
+    except ValueError:
+        return None

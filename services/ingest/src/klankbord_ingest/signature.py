@@ -1,0 +1,94 @@
+"""Who may post: signatures of Standard Webhooks, and their secrets.
+
+Format: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+"""
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+TOLERANCE = timedelta(minutes=5)
+SECRET_PREFIX = "whsec_"  # noqa: S105 - how a secret begins
+SECRET_BYTES = range(24, 65)
+ID, TIMESTAMP, SIGNATURE = b"webhook-id", b"webhook-timestamp", b"webhook-signature"
+MAX_ID_BYTES = 200
+
+
+class UnsignedError(Exception):
+    """The request is not signed by who it says it is from. Its text is for the operator's log."""
+
+
+def secret_key(secret: str) -> bytes:
+    """The key that a `whsec_…` secret holds in base64: 24 to 64 bytes.
+
+    Raises:
+        ValueError: it is no such secret; says how to make one.
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
+        raise ValueError(
+            "is no secret: write whsec_ and then 24 to 64 bytes in base64, "
+            'such as "whsec_$(openssl rand -base64 32)"'
+        )
+    return key
+
+
+def sign(key: bytes, webhook_id: str, moment: datetime, body: bytes) -> str:
+    """The `webhook-signature` of a body that is sent at that moment under that id."""
+    digest = _digest(key, webhook_id.encode(), b"%d" % int(moment.timestamp()), body)
+    return f"v1,{digest.decode()}"
+
+
+def verify(
+    keys: Sequence[bytes], headers: Iterable[tuple[bytes, bytes]], body: bytes, now: datetime
+) -> bytes:
+    """Check that one of these keys signed this body within five minutes of now.
+
+    Args:
+        keys: the source's keys; two while they are rotated.
+        headers: every header of the request, raw, with lower-case names, as ASGI gives them.
+        body: the raw bytes of the body, before anything reads them.
+        now: the moment of the request.
+
+    Returns:
+        The `webhook-id`: the same for a delivery that is tried again.
+
+    Raises:
+        UnsignedError: a header is missing, doubled or unreadable, the timestamp is not now, or no
+            signature is right.
+    """
+    given = list(headers)
+    webhook_id, timestamp, signatures = (_only(given, name) for name in (ID, TIMESTAMP, SIGNATURE))
+    if not 0 < len(webhook_id) <= MAX_ID_BYTES:
+        raise UnsignedError(f"webhook-id has {len(webhook_id)} bytes, not 1 to {MAX_ID_BYTES}")
+    if not timestamp.isdigit() or len(timestamp) > len(str(2**53)):
+        raise UnsignedError("webhook-timestamp is no number of seconds since 1970")
+    apart = abs(now.timestamp() - int(timestamp))
+    if apart > TOLERANCE.total_seconds():
+        raise UnsignedError(f"webhook-timestamp is {apart:.0f} s from this machine's clock")
+    expected = [b"v1," + _digest(key, webhook_id, timestamp, body) for key in keys]
+    matches = [
+        hmac.compare_digest(signature, right)
+        for signature in signatures.split(b" ")
+        for right in expected
+    ]
+    if not any(matches):
+        raise UnsignedError("no signature in webhook-signature is right for this body")
+    return webhook_id
+
+
+def _only(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
+    values = [value for key, value in headers if key == name]
+    if len(values) != 1:
+        raise UnsignedError(f"{name.decode()} is given {len(values)} times")
+    return values[0]
+
+
+def _digest(key: bytes, webhook_id: bytes, timestamp: bytes, body: bytes) -> bytes:
+    signed = b".".join((webhook_id, timestamp, body))
+    return base64.b64encode(hmac.digest(key, signed, "sha256"))

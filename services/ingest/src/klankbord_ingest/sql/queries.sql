@@ -1,0 +1,67 @@
+-- name: insert_delivery
+insert into delivery (id, heard) values ($1, $2) on conflict do nothing returning true
+
+-- name: delete_old_deliveries
+delete from delivery where heard < $1
+
+-- name: insert_posts
+-- In the order of their ids, so that two replicas wait for each other but never in a circle.
+insert into post (
+    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created
+)
+select
+    new.post, new.attributed_to,
+    new.numbers::bigint[], new.stated::bigint[], new.stated_deletes::bigint[],
+    new.operation, new.newest_live, new.digest, new.created
+from unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
+    $8::bytea[], $9::bytea[]
+) as new (
+    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created
+)
+order by new.post
+on conflict do nothing
+returning post
+
+-- name: lock_posts
+select post, numbers, stated, stated_deletes, operation, newest_live, digest, created
+from post
+where post = any($1::uuid[])
+order by post
+for update
+
+-- name: update_posts
+update post set
+    numbers = new.numbers::bigint[],
+    stated = new.stated::bigint[],
+    stated_deletes = new.stated_deletes::bigint[],
+    operation = new.operation,
+    newest_live = new.newest_live,
+    digest = new.digest,
+    created = new.created
+from unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
+    $7::bytea[], $8::bytea[]
+) as new (post, numbers, stated, stated_deletes, operation, newest_live, digest, created)
+where post.post = new.post
+
+-- name: insert_interactions
+insert into interaction (id, attributed_to)
+select new.id, new.attributed_to
+from unnest($1::uuid[], $2::text[]) as new (id, attributed_to)
+order by new.id
+on conflict do nothing
+returning id
+
+-- name: upsert_members
+-- Returns those who were not seen before, or looked otherwise. What is older than what is known,
+-- as in an import, changes nobody's face.
+insert into member (community, member, appearance, as_of)
+select new.community, new.member, new.appearance, new.as_of
+from unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
+    as new (community, member, appearance, as_of)
+order by new.community, new.member
+on conflict (community, member) do update
+set appearance = excluded.appearance, as_of = excluded.as_of
+where member.appearance <> excluded.appearance and member.as_of <= excluded.as_of
+returning member

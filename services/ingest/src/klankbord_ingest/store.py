@@ -1,0 +1,118 @@
+"""What ingest remembers, in rows."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from klankbord_ingest.sequence import History
+from klankbord_runtime.db import Connection, load_queries
+
+queries = load_queries("klankbord_ingest")
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """How a member of a community looked at a moment."""
+
+    community: str
+    member: str
+    appearance: bytes
+    """Of what names and faces them."""
+    as_of: datetime
+
+
+class Store:
+    """Ingest's tables."""
+
+    async def is_first(self, connection: Connection, delivery: UUID, now: datetime) -> bool:
+        """Note a delivery; whether it was not noted before."""
+        return bool(await connection.fetchval(queries.insert_delivery, delivery, now))
+
+    async def forget_deliveries(self, connection: Connection, before: datetime) -> None:
+        """Drop the deliveries noted before that moment."""
+        await connection.execute(queries.delete_old_deliveries, before)
+
+    async def add_posts(
+        self,
+        connection: Connection,
+        histories: Mapping[UUID, History],
+        authors: Mapping[UUID, str | None],
+    ) -> set[UUID]:
+        """Remember those posts that are not known yet, and say which they were."""
+        rows = await connection.fetch(
+            queries.insert_posts,
+            list(histories),
+            [authors[post] for post in histories],
+            *_columns(histories.values()),
+        )
+        return {row["post"] for row in rows}
+
+    async def lock_posts(
+        self, connection: Connection, posts: Iterable[UUID]
+    ) -> dict[UUID, History]:
+        """What is remembered of known posts, locked until the transaction ends."""
+        rows = await connection.fetch(queries.lock_posts, list(posts))
+        return {row["post"]: _history(row) for row in rows}
+
+    async def change_posts(self, connection: Connection, histories: Mapping[UUID, History]) -> None:
+        """Remember this of locked posts from now on."""
+        columns = _columns(histories.values())
+        await connection.execute(queries.update_posts, list(histories), *columns)
+
+    async def add_interactions(
+        self, connection: Connection, authors: Mapping[UUID, str | None]
+    ) -> set[UUID]:
+        """Remember those interactions that are not known yet, and say which they were."""
+        rows = await connection.fetch(
+            queries.insert_interactions, list(authors), list(authors.values())
+        )
+        return {row["id"] for row in rows}
+
+    async def see_members(self, connection: Connection, sightings: Sequence[Sighting]) -> set[str]:
+        """Remember how members look, one sighting each; the pseudonyms of those who changed."""
+        rows = await connection.fetch(
+            queries.upsert_members,
+            [sighting.community for sighting in sightings],
+            [sighting.member for sighting in sightings],
+            [sighting.appearance for sighting in sightings],
+            [sighting.as_of for sighting in sightings],
+        )
+        return {row["member"] for row in rows}
+
+
+def _columns(histories: Iterable[History]) -> tuple[list[Any], ...]:
+    columns = zip(
+        *(
+            (
+                _array(history.numbers),
+                _array(history.stated),
+                _array(history.stated_deletes),
+                history.operation,
+                history.newest_live,
+                history.digest,
+                history.created,
+            )
+            for history in histories
+        ),
+        strict=True,
+    )
+    return tuple(list(column) for column in columns)
+
+
+def _array(numbers: frozenset[int]) -> str:
+    """An array as text: `unnest` would flatten an array of arrays."""
+    return f"{{{','.join(map(str, sorted(numbers)))}}}"
+
+
+def _history(row: Mapping[str, Any]) -> History:
+    return History(
+        numbers=frozenset(row["numbers"]),
+        stated=frozenset(row["stated"]),
+        stated_deletes=frozenset(row["stated_deletes"]),
+        operation=row["operation"],
+        newest_live=row["newest_live"],
+        digest=row["digest"],
+        created=row["created"],
+    )

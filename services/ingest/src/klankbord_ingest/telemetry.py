@@ -1,0 +1,46 @@
+"""Every metric that ingest emits; what all services emit is in the runtime."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from klankbord_runtime.telemetry import SECONDS
+
+
+class Telemetry:
+    """Ingest's own metrics."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # Counter: what sources handed in, by source and what became of it: received, duplicate
+        self.submissions = Counter(
+            "klankbord_ingest_submissions",
+            "Posts and interactions handed in",
+            ["source", "outcome"],
+            registry=registry,
+        )
+        # Counter: submissions that were turned away, by source and reason
+        self.refused = Counter(
+            "klankbord_ingest_refused",
+            "Posts and interactions refused",
+            ["source", "reason"],
+            registry=registry,
+        )
+        # Counter: requests at the doors, by door and status
+        self.requests = Counter(
+            "klankbord_ingest_requests", "Requests", ["door", "status"], registry=registry
+        )
+        # Time: from a request's last byte to its answer, so with the commit, by door
+        self.request_seconds = Histogram(
+            "klankbord_ingest_request_seconds",
+            "Seconds from the last byte of a request to its answer",
+            ["door"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        # Gauge: webhook sources that nobody can post to, because they have no proper secret
+        self.disabled_sources = Gauge(
+            "klankbord_ingest_disabled_sources", "Webhook sources without secret", registry=registry
+        )
+
+    def heard(self, source: str, received: int, duplicate: int) -> None:
+        """Count a batch that was heard."""
+        self.submissions.labels(source, "received").inc(received)
+        self.submissions.labels(source, "duplicate").inc(duplicate)

@@ -1,0 +1,1 @@
+"""Klankbord's metrics: a few honest numbers, with what they were made of."""

@@ -1,0 +1,53 @@
+"""The doors: what comes over the bus, and the clock."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from klankbord_metrics.telemetry import Telemetry
+from klankbord_metrics.usecases import Metrics
+from klankbord_runtime.service import Service
+from klankbord_runtime.work import Work
+from klankbord_schemas import (
+    FeedbackRouted,
+    FeedbackWithdrawn,
+    InteractionReceived,
+    PostFlagged,
+    PostReceived,
+)
+
+
+def declare(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
+    """Say what the service consumes and what it does periodically."""
+
+    @service.consumer("metrics-ingest")
+    async def on_ingest(events: list[PostReceived | InteractionReceived], work: Work) -> None:
+        await metrics.hear(events, work)
+        telemetry.heard(events, datetime.now(UTC))
+
+    @service.consumer("metrics-flags")
+    async def on_flags(events: list[PostFlagged], work: Work) -> None:
+        await metrics.note_flags(events, work)
+
+    @service.consumer("metrics-feedback")
+    async def on_feedback(events: list[FeedbackRouted | FeedbackWithdrawn], work: Work) -> None:
+        await metrics.note_cases(events, work)
+
+    async def until_done(step: Callable[[Work], Awaitable[bool]]) -> None:
+        """Repeat a step, each time in a transaction of its own, while it leaves more to do."""
+        more = True
+        while more:
+            async with service.work() as work:
+                more = await step(work)
+            telemetry.said(work.emitted)
+
+    @service.every(seconds=1.0)
+    async def tick() -> None:
+        async with service.work() as work:
+            await metrics.follow_communities(work)
+        await until_done(metrics.count)
+        await until_done(metrics.measure)
+
+    @service.every(seconds=5.0)
+    async def show_totals() -> None:
+        async with service.work() as work:
+            telemetry.show(await metrics.totals(work), await metrics.uncounted(work))

@@ -1,0 +1,381 @@
+-- Heard ------------------------------------------------------------------------------------------
+
+-- name: write_posts
+with written as (
+  insert into post as known
+    (post, community, source, counted_at, sequence, is_deleted, author, is_automated, is_answer,
+     thread)
+  select * from unnest(
+    $1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::boolean[],
+    $7::uuid[], $8::boolean[], $9::boolean[], $10::uuid[])
+  on conflict (post) do update set
+    counted_at = least(known.counted_at, excluded.counted_at),
+    (source, sequence, is_deleted, author, is_automated, is_answer, thread) = (
+      select source, sequence, is_deleted, author, is_automated, is_answer, thread
+      from (values
+        (known.source, known.sequence, known.is_deleted, known.author, known.is_automated,
+         known.is_answer, known.thread),
+        (excluded.source, excluded.sequence, excluded.is_deleted, excluded.author,
+         excluded.is_automated, excluded.is_answer, excluded.thread)
+      ) as version (source, sequence, is_deleted, author, is_automated, is_answer, thread)
+      order by sequence desc, is_deleted desc
+      limit 1)
+  where (excluded.sequence, excluded.is_deleted) > (known.sequence, known.is_deleted)
+    or excluded.counted_at < known.counted_at
+  returning community, post
+)
+insert into touched_post (community, post) select community, post from written
+
+-- name: write_interactions
+with written as (
+  insert into interaction (id, community, source, kind, counted_at)
+  select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+  on conflict (id) do nothing
+  returning community, counted_at
+)
+insert into touched_hour (community, hour)
+select distinct community, date_trunc('hour', counted_at, 'UTC') from written
+
+-- name: write_flags
+with written as (
+  insert into flag as known (post, community, sequence, flagged_at, event, labels)
+  select post, community, sequence, flagged_at, event, string_to_array(labels, ' ')
+  from unnest(
+    $1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[], $5::uuid[], $6::text[]
+  ) as heard (post, community, sequence, flagged_at, event, labels)
+  on conflict (post) do update set
+    sequence = excluded.sequence,
+    flagged_at = excluded.flagged_at,
+    event = excluded.event,
+    labels = excluded.labels
+  where (excluded.sequence, excluded.flagged_at, excluded.event)
+    > (known.sequence, known.flagged_at, known.event)
+  returning community, post
+)
+insert into touched_post (community, post) select community, post from written
+
+-- name: write_cases
+with written as (
+  insert into feedback_case as known
+    (routed, community, post, department, revision, is_withdrawn)
+  select * from unnest(
+    $1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::bigint[], $6::boolean[])
+  on conflict (routed) do update set
+    revision = coalesce(known.revision, excluded.revision),
+    is_withdrawn = known.is_withdrawn or excluded.is_withdrawn
+  where known.revision is null and excluded.revision is not null
+    or excluded.is_withdrawn and not known.is_withdrawn
+  returning community, post
+)
+insert into touched_post (community, post) select community, post from written
+
+-- Communities ------------------------------------------------------------------------------------
+
+-- name: fetch_communities
+select slug, name, time_zone, is_known from community
+
+-- name: fetch_heard_communities
+select community from touched_post union select community from touched_hour
+
+-- name: add_communities
+insert into community (slug, name, time_zone, is_known)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::boolean[])
+on conflict (slug) do nothing
+
+-- name: lock_communities
+select slug, name, time_zone, is_known from community
+where slug = any ($1::text[])
+order by slug
+for update
+
+-- name: write_community
+update community
+set name = $2, time_zone = $3, is_known = $4, due_at = '-infinity'
+where slug = $1
+
+-- name: forget_totals
+delete from total where community = $1
+
+-- name: forget_measurements
+-- They are kept for their revisions, in no time zone, so that none stands until it is measured anew.
+update measurement set time_zone = '' where community = $1
+
+-- name: fetch_hours
+select date_trunc('hour', counted_at, 'UTC') as hour from counted where community = $1
+union
+select date_trunc('hour', counted_at, 'UTC') from interaction where community = $1
+
+-- Counting: the caller holds the communities -----------------------------------------------------
+
+-- name: lock_touched
+select slug, time_zone from community
+where exists (select from touched_post where touched_post.community = slug)
+  or exists (select from touched_hour where touched_hour.community = slug)
+order by slug
+limit $1
+for update skip locked
+
+-- name: take_touched_posts
+delete from touched_post
+where ctid = any (array(select ctid from touched_post where community = any ($1::text[]) limit $2))
+returning post
+
+-- name: take_touched_hours
+delete from touched_hour where community = any ($1::text[]) returning community, hour
+
+-- name: count_posts
+with touched as (
+  select distinct post from unnest($1::uuid[]) as taken (post)
+), before as (
+  select community, counted_at, author, thread from counted join touched using (post)
+), standing as (
+  select
+    post, heard.community, source, counted_at,
+    case when not is_automated then author end as author,
+    is_automated, is_answer, thread,
+    coalesce(flag.labels, '{}') as labels,
+    array(
+      select department
+      from (
+        select distinct on (department) department, is_withdrawn
+        from feedback_case
+        where feedback_case.post = heard.post and revision is not null
+        order by department, revision desc
+      ) as latest
+      where not is_withdrawn
+      order by department
+    ) as departments
+  from touched
+  join post as heard using (post)
+  left join flag using (post, sequence)
+  where not is_deleted
+), gone as (
+  delete from counted using touched
+  where counted.post = touched.post
+    and exists (select from post where post.post = touched.post and is_deleted)
+), kept as (
+  insert into counted as known
+    (post, community, source, counted_at, author, is_automated, is_answer, thread, labels,
+     departments, opens)
+  select *, thread = post and not is_answer from standing
+  on conflict (post) do update set
+    source = excluded.source,
+    counted_at = excluded.counted_at,
+    author = excluded.author,
+    is_automated = excluded.is_automated,
+    is_answer = excluded.is_answer,
+    thread = excluded.thread,
+    labels = excluded.labels,
+    departments = excluded.departments,
+    opens = excluded.opens
+      or known.opens and known.thread = excluded.thread and not excluded.is_answer,
+    is_first = known.is_first and known.author is not distinct from excluded.author
+)
+select community, date_trunc('hour', counted_at, 'UTC') as hour, author, thread from before
+union
+select community, date_trunc('hour', counted_at, 'UTC'), author, thread from standing
+
+-- name: mark_first_posts
+with moved as (
+  select first.post as to_post, was.post as from_post
+  from unnest($1::text[], $2::uuid[]) as named (community, author)
+  left join lateral (
+    select post from counted
+    where counted.community = named.community and counted.author = named.author
+    order by counted_at, post
+    limit 1
+  ) as first on true
+  left join lateral (
+    select post from counted
+    where counted.community = named.community and counted.author = named.author and is_first
+    limit 1
+  ) as was on true
+  where first.post is distinct from was.post
+)
+update counted set is_first = not is_first
+from moved
+where counted.post = any (array[moved.to_post, moved.from_post])
+returning counted.community, date_trunc('hour', counted_at, 'UTC') as hour
+
+-- name: mark_openings
+-- A thread is opened by the post that it is named after, else by the earliest that answers nothing.
+with chosen as (
+  select thread, coalesce(
+    (select post from counted
+     where counted.post = touched.thread and counted.thread = touched.thread and not is_answer),
+    (select post from counted
+     where counted.thread = touched.thread and not is_answer
+     order by counted_at, post
+     limit 1)
+  ) as opening
+  from unnest($1::uuid[]) as touched (thread)
+), turned as (
+  select post from chosen join counted on post = opening where not opens
+  union all
+  select post from chosen join counted using (thread) where opens and post <> opening
+)
+update counted set opens = not opens
+from turned
+where counted.post = turned.post
+returning community, date_trunc('hour', counted_at, 'UTC') as hour
+
+-- name: mark_first_responses
+-- The posts of a thread share what it is called by, or at least say which post they answer.
+with opened as (
+  select opening.post, least(
+    (select reply.counted_at from counted as reply
+     where reply.thread = opening.thread
+       and reply.author <> opening.author
+       and reply.counted_at >= opening.counted_at
+     order by reply.counted_at
+     limit 1),
+    (select reply.counted_at from counted as reply
+     where reply.thread = opening.post
+       and reply.author <> opening.author
+       and reply.counted_at >= opening.counted_at
+     order by reply.counted_at
+     limit 1)
+  ) as responded_at
+  from (
+    select post from unnest($1::uuid[]) as touched (thread) join counted using (thread) where opens
+    union
+    select post from unnest($1::uuid[]) as touched (post) join counted using (post) where opens
+  ) as affected
+  join counted as opening using (post)
+)
+update counted set responded_at = opened.responded_at
+from opened
+where counted.post = opened.post and counted.responded_at is distinct from opened.responded_at
+returning community, date_trunc('hour', counted_at, 'UTC') as hour
+
+-- name: mark_stale
+insert into stale_day (community, day)
+select * from unnest($1::text[], $2::date[])
+on conflict do nothing
+
+-- Measuring: the caller holds the communities ----------------------------------------------------
+
+-- name: lock_stale
+select slug, time_zone from community
+where due_at <= $1 and exists (select from stale_day where stale_day.community = slug)
+order by slug
+limit $2
+for update skip locked
+
+-- name: take_stale_days
+delete from stale_day
+where (community, day) in (
+  select community, day from stale_day where community = any ($1::text[])
+  order by day, community
+  limit $2)
+returning community, day
+
+-- name: count_windows
+select asked.ordinal, number.*
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[])
+  with ordinality as asked (community, starts, ends, ordinal)
+cross join lateral (
+  select
+    source, -- null for the whole community
+    count(*) filter (where not is_automated) as posts_by_people,
+    count(*) filter (where is_automated) as posts_automated,
+    count(*) filter (where not opens and not is_automated) as replies_by_people,
+    count(*) filter (where not opens and is_automated) as replies_automated,
+    count(distinct author) as contributors,
+    count(*) filter (where is_first) as new_contributors,
+    count(*) filter (where labels <> '{}') as flagged_posts,
+    count(responded_at) filter (where opens) as answered,
+    percentile_cont(0.5) within group (
+      order by extract(epoch from responded_at - counted_at)::double precision
+    ) filter (where opens) as response_seconds
+  from counted
+  where community = asked.community and counted_at >= asked.starts and counted_at < asked.ends
+  group by grouping sets ((source), ())
+) as number
+
+-- name: count_names
+select asked.ordinal, named.*
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[])
+  with ordinality as asked (community, starts, ends, ordinal)
+cross join lateral (
+  select 'labels' as kind, source, name, count(*) as number
+  from counted cross join unnest(labels) as name
+  where community = asked.community and counted_at >= asked.starts and counted_at < asked.ends
+  group by grouping sets ((source, name), (name))
+  union all
+  select 'open_cases', source, name, count(*)
+  from counted cross join unnest(departments) as name
+  where community = asked.community and counted_at >= asked.starts and counted_at < asked.ends
+  group by grouping sets ((source, name), (name))
+  union all
+  select 'interactions', source, kind, count(*)
+  from interaction
+  where community = asked.community and counted_at >= asked.starts and counted_at < asked.ends
+  group by grouping sets ((source, kind), (kind))
+) as named
+
+-- name: fetch_measured
+select asked.ordinal, source, metric, value, absolute, revision, time_zone
+from unnest($1::text[], $2::text[], $3::timestamptz[])
+  with ordinality as asked (community, grain, starts, ordinal)
+join measurement on measurement.community = asked.community
+  and measurement.grain = asked.grain
+  and measurement.window_start = asked.starts
+
+-- name: define
+insert into definition (metric, unit, formula)
+select metric, unit, formula
+from unnest($1::text[], $2::text[], $3::text[]) as asked (metric, unit, formula)
+where not exists (
+  select from definition
+  where (definition.metric, definition.unit, definition.formula)
+    = (asked.metric, asked.unit, asked.formula))
+on conflict do nothing
+
+-- name: write_measurements
+insert into measurement
+  (community, grain, window_start, source, metric, window_end, time_zone, value, absolute,
+   definition, revision, measured_at)
+select
+  community, grain, window_start, source, changed.metric, window_end, time_zone, value, absolute,
+  definition.id, revision, $13
+from unnest(
+  $1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[], $6::timestamptz[],
+  $7::text[], $8::double precision[], $9::jsonb[], $10::text[], $11::text[], $12::bigint[]
+) as changed (community, grain, window_start, source, metric, window_end, time_zone, value,
+  absolute, unit, formula, revision)
+join definition on (definition.metric, definition.unit, definition.formula)
+  = (changed.metric, changed.unit, changed.formula)
+on conflict (community, grain, window_start, source, metric) do update set
+  window_end = excluded.window_end,
+  time_zone = excluded.time_zone,
+  value = excluded.value,
+  absolute = excluded.absolute,
+  definition = excluded.definition,
+  revision = excluded.revision,
+  measured_at = excluded.measured_at
+
+-- name: add_to_totals
+insert into total as known (community, metric, part, number)
+select community, metric, part, sum(number)
+from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+  as share (community, metric, part, number)
+group by community, metric, part
+on conflict (community, metric, part) do update set number = known.number + excluded.number
+
+-- name: rest
+update community set due_at = $2
+where slug = any ($1::text[])
+  and not exists (select from stale_day where stale_day.community = slug)
+
+-- Shown ------------------------------------------------------------------------------------------
+
+-- name: fetch_totals
+select
+  community, published_community.is_known, posts, contributors, interactions, flagged_posts,
+  open_cases_by_department
+from published_total
+join published_community using (community)
+
+-- name: count_uncounted
+select count(*) from touched_post

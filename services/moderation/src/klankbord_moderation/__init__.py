@@ -1,0 +1,1 @@
+"""Klankbord moderation: labels posts, with reasons."""

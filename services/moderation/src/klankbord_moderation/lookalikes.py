@@ -1,0 +1,56 @@
+"""Which characters are drawn like a Latin letter, stand for one, or are not seen at all.
+
+A small table of what evaders use, not Unicode's whole confusables.txt (UTS 39): each row more is
+a chance more to read a real word wrongly.
+"""
+
+import unicodedata
+from string import ascii_lowercase
+
+LOOKALIKES = {
+    "a": "аɑαᴀ", "b": "ьʙβƅ", "c": "сϲᴄ", "d": "ԁɗᴅ", "e": "еҽεᴇ", "f": "ƒꜰϝ", "g": "ɡɢց",
+    "h": "һհʜн", "i": "іιɪɩ", "j": "јϳᴊ", "k": "кκᴋ", "l": "ӏլʟɭ", "m": "мᴍ", "n": "ոηпɴ",
+    "o": "оοօσᴏ", "p": "рρᴘ", "q": "ԛգǫ", "r": "гʀᴦ", "s": "ѕꜱ", "t": "тτᴛ", "u": "սυᴜʋ",
+    "v": "ѵνᴠ", "w": "ԝѡωᴡ", "x": "хχ", "y": "уγүʏ", "z": "ᴢʐ",
+    "A": "АΑᎪꓮ", "B": "ВΒᏴꓐ", "C": "СϹᏟꓚ", "D": "Ꭰꓓ", "E": "ЕΕᎬꓰ", "F": "ϜꓝҒ", "G": "Ԍꓖ",
+    "H": "НΗᎻꓧ", "I": "ІΙӀꓲ", "J": "ЈᎫꓙ", "K": "КΚᏦꓗ", "L": "Ꮮꓡ", "M": "МΜᎷꓟ", "N": "Νꓠ",
+    "O": "ОΟՕꓳ", "P": "РΡᏢꓑ", "Q": "Ԛ", "R": "ЯᏒꓣ", "S": "ЅᏚꓢ", "T": "ТΤᎢꓔ", "U": "Սꓴ",
+    "V": "ѴᏙꓦ", "W": "ԜᎳꓪ", "X": "ХΧꓫ", "Y": "УΥҮꓬ", "Z": "ΖᏃꓜ",
+}  # fmt: skip
+"""By Latin letter: letters of other scripts, and small capitals, that are drawn like it."""
+
+ENCLOSED = "".join(map(chr, (*range(0x1F150, 0x1F16A), *range(0x1F170, 0x1F18A))))
+"""A to Z, white in a black circle, then in a black square. NFKC resolves the others."""
+
+FOREIGN = "".join(LOOKALIKES.values())
+"""Every letter that is drawn like a Latin one."""
+
+AS_LATIN = {ord(lookalike): letter for letter, row in LOOKALIKES.items() for lookalike in row} | {
+    ord(sign): ascii_lowercase[at % 26] for at, sign in enumerate(ENCLOSED)
+}
+"""For `str.translate`: each look-alike as its Latin letter."""
+
+DIGITS_AS_LETTERS = (
+    str.maketrans("01345789@$!", "oieastbgasi"),
+    str.maketrans("01345789@$!", "oleastbgasi"),
+)
+"""For `str.translate`: what digits and signs among letters stand for; a 1 is an i or an l."""
+
+APOSTROPHES = dict.fromkeys("´`‘’‛ʹʼˈ′＇", "'")
+"""What people type for an apostrophe. NFKC would make a space and an accent of ´."""
+
+BLANKS = dict.fromkeys("\u2800\u3164\uffa0", " ")
+"""Signs of a script that are drawn as nothing, but take room."""
+
+
+def _is_invisible(char: str) -> bool:
+    category = unicodedata.category(char)
+    return category == "Cf" or (category == "Cc" and not char.isspace()) or char in FILLERS
+
+
+VARIATION_SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f" + VARIATION_SELECTORS
+INVISIBLE = frozenset(
+    char for code in (*range(0x10000), *range(0xE0000, 0xE0200)) if _is_invisible(char := chr(code))
+)
+"""Format and control characters, variation selectors, fillers: they are not seen in a word."""

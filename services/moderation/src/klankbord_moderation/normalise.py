@@ -1,0 +1,88 @@
+"""The plain reading of a text: one spelling for what is the same.
+
+Compatibility forms are unified (NFKC, https://unicode.org/reports/tr15/), case is folded,
+invisible characters are gone, white space is single. Words keep their accents and their script,
+so ordinary Finnish, German or Russian stays whole.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeAlias
+
+from klankbord_moderation.lookalikes import APOSTROPHES, BLANKS, INVISIBLE
+
+Span: TypeAlias = tuple[int, int]
+"""Where something begins and the first character after it, in code points."""
+
+ORDINARY = bytes(code for code in range(128) if chr(code).isprintable() or chr(code).isspace())
+"""ASCII that needs lower case and single spaces, no more."""
+REPLACED = APOSTROPHES | BLANKS | dict.fromkeys(INVISIBLE, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A text and its plain reading."""
+
+    original: str
+    text: str
+    """The plain reading: what texts are compared by."""
+    unusual: frozenset[str]
+    """The characters of the original that are not ordinary ASCII."""
+
+
+def fold(original: str) -> Folded:
+    """Make the plain reading of a text."""
+    unusual = frozenset(original.encode().translate(None, ORDINARY).decode())
+    text = original
+    if unusual:
+        for char in unusual & REPLACED.keys():
+            text = text.replace(char, REPLACED[char])
+        text = unicodedata.normalize("NFKC", text)
+    return Folded(original, " ".join(text.casefold().split()), unusual)
+
+
+def folded_characters(source: str) -> Iterator[tuple[str, int, int]]:
+    """`fold(source).text` character by character, each with where in `source` it came from."""
+    gap: Span | None = None
+    begun = False
+    for start, end in _clusters(source):
+        for char in _folded_cluster(source[start:end]):
+            if char.isspace():
+                gap = (gap[0] if gap else start, end)
+                continue
+            if gap and begun:
+                yield " ", *gap
+            gap, begun = None, True
+            yield char, start, end
+
+
+def _clusters(source: str) -> Iterator[Span]:
+    """The spans of `source` that normalise apart: a character and what may combine with it.
+
+    Only marks and Hangul vowels and finals combine with what stands before them.
+    """
+    start = end = 0
+    for at, char in enumerate(source):
+        if REPLACED.get(char) == "":
+            continue
+        if not _combines(REPLACED.get(char, char)):
+            if end:
+                yield start, end
+            start = at
+        end = at + 1
+    if end:
+        yield start, end
+
+
+@lru_cache(8192)
+def _folded_cluster(cluster: str) -> str:
+    seen = "".join(REPLACED.get(char, char) for char in cluster)
+    return unicodedata.normalize("NFKC", seen).casefold()
+
+
+@lru_cache(8192)
+def _combines(char: str) -> bool:
+    first = unicodedata.normalize("NFKD", char)[0]
+    return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"

@@ -1,0 +1,68 @@
+-- name: take_turns
+-- Whoever judges a text or link waits for whoever is judging the same one, and then sees it. The
+-- keys come sorted, so two replicas that share several cannot wait for each other.
+select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key
+
+-- name: hear
+-- Keep each version that is higher than the one we have, and say which those are.
+insert into heard_post (post, sequence, community, author, counted_at, text_key, deleted)
+select * from unnest(
+    $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::boolean[]
+) as heard (post, sequence, community, author, counted_at, text_key, deleted)
+order by post
+on conflict (post) do update set
+    sequence = excluded.sequence,
+    community = excluded.community,
+    author = excluded.author,
+    counted_at = excluded.counted_at,
+    text_key = excluded.text_key,
+    deleted = excluded.deleted
+where heard_post.sequence < excluded.sequence
+returning post
+
+-- name: forget
+-- What earlier versions of these posts said and linked to no longer stands.
+with forgotten as (delete from heard_link where post = any($1::uuid[]))
+delete from verdict where post = any($1::uuid[])
+
+-- name: hear_links
+insert into heard_link (link_key, post, author, counted_at)
+select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::timestamptz[])
+
+-- name: fetch_texts_seen
+-- The newest posts with the same text, apart from those of this batch.
+select seen.text_key as key, seen.author, seen.counted_at
+from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) as sought (key, since, until)
+cross join lateral (
+    select text_key, author, counted_at
+    from heard_post
+    where text_key = sought.key
+        and counted_at between sought.since and sought.until
+        and post <> all($4::uuid[])
+    order by counted_at desc
+    limit $5
+) as seen
+
+-- name: fetch_links_seen
+-- The newest posts of the same author with the same link, apart from those of this batch.
+select seen.link_key as key, seen.author, seen.counted_at
+from unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) as sought (key, since, until)
+cross join lateral (
+    select link_key, author, counted_at
+    from heard_link
+    where link_key = sought.key
+        and counted_at between sought.since and sought.until
+        and post <> all($4::uuid[])
+    order by counted_at desc
+    limit $5
+) as seen
+
+-- name: write_verdicts
+insert into verdict
+    (judged_at, post, sequence, policy, community, source, language, counted_at, labels)
+select $1, given.post, given.sequence, given.policy, given.community, given.source,
+    given.language, given.counted_at, given.labels::jsonb
+from unnest(
+    $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
+    $9::text[]
+) as given (post, sequence, policy, community, source, language, counted_at, labels)

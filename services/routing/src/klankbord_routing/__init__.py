@@ -1,0 +1,1 @@
+"""Routing: carries what members say to the department that can act on it."""

@@ -1,0 +1,170 @@
+"""The order of things: lock the posts, see what changes, write it down, say it."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+from uuid import UUID
+
+from klankbord_routing.case import (
+    Assignment,
+    Change,
+    Flag,
+    Routed,
+    Version,
+    Withdrawn,
+    hear_flag,
+    hear_version,
+)
+from klankbord_routing.intent import Cues
+from klankbord_routing.plain import Plain
+from klankbord_routing.rules import Rules
+from klankbord_routing.store import Store
+from klankbord_runtime.accepted import AcceptedFile
+from klankbord_runtime.work import Work
+from klankbord_schemas.feedback import Feedback, FeedbackRouted, FeedbackWithdrawn, Withdrawal
+from klankbord_schemas.post import SEVERITIES, PostFlagged, PostReceived
+
+FeedbackEvent: TypeAlias = FeedbackRouted | FeedbackWithdrawn
+
+
+class Routing:
+    """Carries posts to departments, and takes them back when an edit, a delete or a flag says so.
+
+    Posts and flags arrive over two streams, in any order and at several replicas. Each batch locks
+    the rows of its posts first, in ascending order, so that batches about the same post follow one
+    another and none waits in a circle.
+    """
+
+    def __init__(self, store: Store, cues: Cues, rules: AcceptedFile[Rules]) -> None:
+        self._store = store
+        self._cues = cues
+        self._rules = rules
+
+    async def hear_posts(self, events: list[PostReceived], work: Work) -> None:
+        """Route what the newest version of each post says."""
+        newest = _newest(events)
+        known = await self._store.lock(work.connection, sorted(newest))
+        heard: list[PostReceived] = []
+        said: list[FeedbackEvent] = []
+        for post, event in newest.items():
+            after, changes = hear_version(
+                known[post], self._version(event), self._rules.value.withdraw_at
+            )
+            if after is not known[post]:
+                heard.append(event)
+            said += self._said(changes, event, work)
+        await self._store.write_versions(work.connection, heard)
+        await self._say(said, work)
+
+    async def hear_flags(self, events: list[PostFlagged], work: Work) -> None:
+        """Withdraw posts that moderation flagged gravely enough; shadow flags do nothing."""
+        live = [event for event in events if event.data.live_severity is not None]
+        if not live:
+            return
+        known = await self._store.lock(work.connection, sorted({e.data.post for e in live}))
+        flags: dict[tuple[UUID, int], Flag] = {}
+        said: list[FeedbackEvent] = []
+        for event in live:
+            post, sequence, flag = event.data.post, event.data.post_sequence, _flag(event)
+            before = known[post]
+            known[post], changes = hear_flag(before, sequence, flag, self._rules.value.withdraw_at)
+            if known[post] is not before:
+                flags[post, sequence] = flag
+            said += self._said(changes, event, work)
+        await self._store.write_flags(work.connection, flags)
+        await self._say(said, work)
+
+    def _version(self, event: PostReceived) -> Version:
+        is_deleted = event.data.operation == "delete"
+        return Version(event.version, is_deleted, self._assignments(event))
+
+    def _assignments(self, event: PostReceived) -> tuple[Assignment, ...]:
+        """For whom this version is, apart from what moderation says of it."""
+        post, rules = event.data, self._rules.value
+        if post.operation == "delete" or post.is_automated or rules.is_history(event):
+            return ()
+        plain = Plain.of(post.name, post.content)
+        if plain.is_empty:
+            return ()
+        return rules.assign(event, plain, self._cues.read(plain, post.language))
+
+    def _said(
+        self, changes: Sequence[Change], cause: PostReceived | PostFlagged, work: Work
+    ) -> Iterator[FeedbackEvent]:
+        for change in changes:
+            if isinstance(change, Withdrawn):
+                yield _withdrawn(change, cause, work)
+            elif isinstance(cause, PostReceived):
+                yield _routed(change, cause, self._rules.digest, work)
+
+    async def _say(self, said: Sequence[FeedbackEvent], work: Work) -> None:
+        """Write down and emit. A case is changed at most once by a batch of posts; by a batch of
+        flags, only ever withdrawn."""
+        routed = [event for event in said if isinstance(event, FeedbackRouted)]
+        withdrawn = [event for event in said if isinstance(event, FeedbackWithdrawn)]
+        await self._store.write_routed(work.connection, routed)
+        await self._store.write_withdrawn(work.connection, withdrawn)
+        work.emit(*said)
+
+
+def _newest(events: Sequence[PostReceived]) -> dict[UUID, PostReceived]:
+    newest: dict[UUID, PostReceived] = {}
+    for event in events:
+        held = newest.get(event.data.post)
+        if held is None or event.version > held.version:
+            newest[event.data.post] = event
+    return newest
+
+
+def _flag(event: PostFlagged) -> Flag:
+    label = max(
+        (label for label in event.data.labels if label.mode == "live"),
+        key=lambda label: SEVERITIES.index(label.severity),
+    )
+    words = f"Moderation flagged the post as {label.val} ({label.severity}): {label.explanation}"
+    return Flag(label.severity, words[:2000])
+
+
+def _routed(change: Routed, cause: PostReceived, rules: str, work: Work) -> FeedbackRouted:
+    post, assignment = cause.data, change.assignment
+    feedback = Feedback(
+        community=post.community,
+        source=post.source,
+        department=assignment.department,
+        post=post.post,
+        post_sequence=change.case.version,
+        case_revision=change.case.revision,
+        intent=assignment.intent,
+        score=assignment.score,
+        reasons=list(assignment.reasons),
+        priority=assignment.priority,
+        due_at=assignment.due_at,
+        rules=rules,
+        attributed_to=post.attributed_to,
+        published=post.published,
+        url=post.url,
+        name=post.name,
+        content=post.content,
+        language=post.language,
+    )
+    return FeedbackRouted.of(cause, feedback, work.now)
+
+
+def _withdrawn(
+    change: Withdrawn, cause: PostReceived | PostFlagged, work: Work
+) -> FeedbackWithdrawn:
+    post, case = cause.data.post, change.case
+    withdrawal = Withdrawal(
+        community=cause.community,
+        department=case.department,
+        post=post,
+        routed=FeedbackRouted.identity(post, case.department, case.revision),
+        because=change.because,
+        explanation=change.explanation,
+    )
+    return FeedbackWithdrawn.of(
+        withdrawal,
+        work.now,
+        causationid=cause.id,
+        correlationid=cause.correlationid or cause.id,
+        traceparent=cause.traceparent,
+    )

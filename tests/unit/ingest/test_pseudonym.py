@@ -1,0 +1,59 @@
+"""Who someone is, without the name."""
+
+import hashlib
+import hmac
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from klankbord_ingest.pseudonym import is_pseudonym, pseudonym, read_key
+
+KEY = bytes(range(32))
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x1f\x00"), min_size=1)
+
+
+def test_it_is_the_hmac_of_platform_and_native_id() -> None:
+    expected = hmac.new(KEY, b"forum.example.org\x1fanna", hashlib.sha256).hexdigest()[:32]
+    assert pseudonym(KEY, "forum.example.org", "anna") == f"p-{expected}"
+
+
+@given(NAMES, NAMES)
+def test_it_looks_like_one_and_is_kept_when_it_is_one(platform: str, native_id: str) -> None:
+    made = pseudonym(KEY, platform, native_id)
+    assert re.fullmatch("p-[0-9a-f]{32}", made)
+    assert is_pseudonym(made)
+    assert pseudonym(KEY, "anywhere", made) == made
+
+
+@given(NAMES, NAMES, NAMES, NAMES)
+def test_two_authors_are_two(
+    platform: str, native_id: str, other_platform: str, other_id: str
+) -> None:
+    assume((platform, native_id) != (other_platform, other_id))
+    assert pseudonym(KEY, platform, native_id) != pseudonym(KEY, other_platform, other_id)
+
+
+def test_another_key_gives_another_pseudonym() -> None:
+    assert pseudonym(KEY, "forum", "anna") != pseudonym(bytes(32), "forum", "anna")
+
+
+def test_the_key_is_what_its_file_holds(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(KEY)
+    assert read_key(file) == KEY
+
+
+def test_a_key_that_is_too_short_is_refused_with_how_to_make_one(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(KEY[:31])
+    with pytest.raises(ValueError, match="openssl rand"):
+        read_key(file)
+
+
+def test_no_file_is_refused_with_how_to_make_one(tmp_path: Path) -> None:
+    for file in (None, tmp_path / "missing"):
+        with pytest.raises(ValueError, match="openssl rand"):
+            read_key(file)
