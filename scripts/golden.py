@@ -8,7 +8,8 @@ from klankbord_schemas import EVENTS
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.compatibility import breaks
 
-GOLDEN = Path(__file__).parents[1] / "libs" / "schemas" / "golden" / "v1"
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "libs" / "schemas" / "golden" / "v1"
 
 Json: TypeAlias = dict[str, Any]
 
@@ -38,9 +39,10 @@ def broken_promises() -> list[str]:
         found = breaks(json.loads(file.read_text("utf-8")), event.json_schema())
         problems += [f"{event.type_name()}: {line}" for line in found]
         if found:
+            stored = file.relative_to(ROOT)
             problems.append(
                 "  Within a major version only optional fields are added. Give the change a new "
-                f"type;\n  or, if this one was never released, delete {file} first."
+                f"type;\n  or, if this one was never released, delete {stored} first."
             )
     return problems
 

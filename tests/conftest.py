@@ -12,6 +12,7 @@
 A test that stops a server starts it again before it ends.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,12 +22,18 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_asyncio
 
 from klankbord_runtime.permissions import PROVISION
 from klankbord_schemas.topology import STREAMS
 from klankbord_standalone.servers import Installation, Servers
+
+# no test depends on timing, nor, in CI, on chance: there the examples are the same each time
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if "CI" in os.environ else "here")
 
 
 @pytest_asyncio.fixture(scope="session")

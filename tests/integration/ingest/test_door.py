@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
+import re
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -444,3 +447,24 @@ def find_references(value: object) -> list[str]:
     if isinstance(value, list):
         return [found for inner in value for found in find_references(inner)]
     return []
+
+
+README = Path(__file__).parents[3] / "services/ingest/README.md"
+TOOLS_ARE_THERE = all(shutil.which(tool) for tool in ("sh", "curl", "openssl", "od"))
+
+
+@pytest.mark.skipif(not TOOLS_ARE_THERE, reason="curl and openssl are not installed")
+async def test_the_readmes_example_is_true(door: Door) -> None:
+    (example,) = re.findall(r"```sh\n(.*?)```", README.read_text("utf-8"), flags=re.DOTALL)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "KLANKBORD": str(door.http.base_url),
+        "SECRET": SECRET,
+        "SOURCE": "forum",
+    }
+    shell = await asyncio.create_subprocess_exec(
+        "sh", "-eu", "-c", example, env=environment, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await asyncio.wait_for(shell.communicate(), 20)
+    assert json.loads(output) == {"received": 1, "duplicate": 0}
+    assert '`{"received":1,"duplicate":0}`' in README.read_text("utf-8")

@@ -104,6 +104,18 @@ async def test_an_older_post_that_comes_late_makes_its_author_new_on_the_earlier
     assert await world.values("new-contributors") == {"2026-03-28": 0, "2026-03-29": 1}
 
 
+async def test_an_edit_that_names_another_author_makes_nobody_new_twice(world: World) -> None:
+    await world.hear(said("a", 1, NOON + DAY), said("b", 2, NOON), said("c", 1, NOON + 2 * DAY))
+    await world.settle()
+    await world.hear(said("a", 2, NOON + DAY, version=2, operation="update"))
+    await world.settle()
+    assert await world.values("new-contributors") == {
+        "2026-03-28": 1,
+        "2026-03-29": 0,
+        "2026-03-30": 1,
+    }
+
+
 async def test_an_edit_of_a_claimed_post_leaves_it_on_the_day_it_was_first_heard(
     world: World,
 ) -> None:

@@ -29,7 +29,8 @@ TROUBLE = (
     "not_received", "not_updated", "not_showing_up", "swallowed", "extra_charge",
 )  # fmt: skip
 SMALL_TALK = {
-    "greeting", "goodbye", "thank_you", "how_old_are_you", "what_is_your_name", "tell_joke", "fun_fact",
+    "greeting", "goodbye", "thank_you", "how_old_are_you", "what_is_your_name", "tell_joke",
+    "fun_fact",
     "are_you_a_bot", "meaning_of_life", "do_you_have_pets", "where_are_you_from", "who_made_you",
     "what_are_your_hobbies", "who_do_you_work_for", "flip_coin", "yes", "no", "maybe",
 }  # fmt: skip

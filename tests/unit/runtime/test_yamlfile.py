@@ -295,6 +295,13 @@ class WithoutAliases(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def quote(self, text: str) -> yaml.ScalarNode:
+        """PyYAML is of YAML 1.1, to which `0E0` is text: bare, it is a number to YAML 1.2."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"')
+
+
+WithoutAliases.add_representer(str, WithoutAliases.quote)
+
 
 @given(st.dictionaries(keys, documents, min_size=1, max_size=3))
 def test_whatever_pyyaml_writes_is_read_as_it_was(document: dict[str, Any]) -> None:

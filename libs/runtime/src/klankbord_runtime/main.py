@@ -46,7 +46,7 @@ def command(
     match given.verb:
         case "run":
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(create, settings))
+                runner.run(_run(name, create, settings))
         case "migrate":
             url = settings.postgres.connection_url()
             for migration in asyncio.run(migrate(url, f"klankbord_{name}", name)):
@@ -55,9 +55,13 @@ def command(
             asyncio.run(_apply(create(settings), given.name, given.path))
 
 
-async def _run(create: Callable[[SettingsT], Service], settings: SettingsT) -> None:
+async def _run(name: str, create: Callable[[SettingsT], Service], settings: SettingsT) -> None:
     try:
-        await create(settings).run()
+        service = create(settings)
+    except (ValueError, OSError) as error:
+        sys.exit(_usage(f"klankbord-{name}: {error}"))
+    try:
+        await service.run()
     except SchemaBehindError as error:
         sys.exit(str(error))
 

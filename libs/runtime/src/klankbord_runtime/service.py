@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -159,10 +159,11 @@ class Service:
     @asynccontextmanager
     async def work(self, traceparent: str | None = None) -> AsyncIterator[Work]:
         """A transaction whose rows and events are committed together; the relay is woken after."""
-        async with self.database.transaction() as connection:
-            work = Work(connection, datetime.now(UTC), traceparent)
-            yield work
-            await work.write_outbox(self._queries)
+        with self.tracing.door(self.name, traceparent):
+            async with self.database.transaction() as connection:
+                work = Work(connection, datetime.now(UTC), traceparent)
+                yield work
+                await work.write_outbox(self._queries)
         if work.emitted:
             self._relay.wake()
 
@@ -266,9 +267,9 @@ class Service:
         async with asyncio.TaskGroup() as group:
             for subscription in self._subscriptions:
                 group.create_task(subscription.drain(DRAIN_TIMEOUT))
-        for task in tasks[1:]:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        http, *others = tasks
+        await asyncio.gather(http, return_exceptions=True)
+        await _end(others)
         if self.connected:
             with suppress(*TRANSIENT):  # what stays in the outbox is published by the next to run
                 async with asyncio.timeout(5):
@@ -379,6 +380,15 @@ class Service:
 
     async def _metrics(self, _request: Request) -> Response:
         return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until each has ended: nats-py swallows a cancellation that comes while it flushes."""
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=1)
 
 
 class _Server(uvicorn.Server):

@@ -126,9 +126,27 @@ class Tracing:
         return f"00-{trace_id:032x}-{span_id:016x}-{sampled:02x}"
 
     @contextmanager
+    def door(self, service: str, traceparent: str | None) -> Iterator[None]:
+        """Trace what a door receives, where its trace is recorded."""
+        context = None if traceparent is None else _recorded(traceparent)
+        if context is None:
+            yield
+            return
+        parent = set_span_in_context(NonRecordingSpan(context))
+        with self.tracer.start_as_current_span(
+            f"receive {service}", context=parent, kind=SpanKind.SERVER
+        ):
+            yield
+            log.info("%s accepted a delivery", service)
+
+    @contextmanager
     def batch(self, consumer: Consumer, events: Sequence[Event[Any]]) -> Iterator[None]:
         """Trace the handling of a batch."""
-        recorded = [(event, context) for event in events if (context := _recorded(event))]
+        recorded = [
+            (event, context)
+            for event in events
+            if event.traceparent is not None and (context := _recorded(event.traceparent))
+        ]
         attributes = {
             "messaging.system": "nats",
             "messaging.operation.type": "process",
@@ -180,10 +198,8 @@ def context_of(traceparent: str) -> SpanContext | None:
     return context if context.is_valid else None
 
 
-def _recorded(event: Event[Any]) -> SpanContext | None:
-    if event.traceparent is None or not event.traceparent.endswith("1"):
-        return None
-    return context_of(event.traceparent)
+def _recorded(traceparent: str) -> SpanContext | None:
+    return context_of(traceparent) if traceparent.endswith("1") else None
 
 
 class JsonLines(logging.Formatter):

@@ -5,7 +5,7 @@ One message body holds the attributes and `data` together, so that one pass vali
 """
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, field_serializer
@@ -95,8 +95,7 @@ class Event(BaseModel, Generic[DataT]):
     @classmethod
     def type_name(cls) -> str:
         """The CloudEvents type that this class stands for."""
-        (name,) = get_args(cls.model_fields["type"].annotation)
-        return str(name)
+        return str(cls.model_fields["type"].default)
 
     @classmethod
     def subject_prefix(cls) -> str:

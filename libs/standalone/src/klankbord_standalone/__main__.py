@@ -134,6 +134,10 @@ async def import_(
         str, typer.Option("--format", help="auto, ndjson, csv, mbox, slack or feed.")
     ] = "auto",
     dry_run: Annotated[bool, typer.Option(help="Read and check; hand nothing in.")] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="A host or network of your own that a URL may lead to: 127.0.0.1."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Bring history in: NDJSON, CSV, mbox or a folder of mails, a Slack export, a feed.
@@ -142,10 +146,12 @@ async def import_(
     file again adds nothing. Rows that are refused are written to a file with the reason; the rest
     goes in. Exit code 0: done. 3: some rows were refused. 2: it was called wrongly.
     """
-    job = importing.Job(path, community, source, platform or source, format_, dry_run=dry_run)
+    job = importing.Job(
+        path, community, source, platform or source, format_, dry_run, tuple(allow or ())
+    )
     result = await importing.run(place, job, err)
     if as_json:
-        print_json(result.as_json())
+        print_json(importing.as_json(result))
     else:
         importing.show(result, out)
     if result.refused:
@@ -327,7 +333,7 @@ async def dlq_replay(
     number: Annotated[int | None, typer.Argument(help="Which one; none needs --all.")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every one.")] = False,
 ) -> None:
-    """Give them once more to the consumer that could not handle them, after you mended the cause."""
+    """Give them once more to the consumer that could not handle them: mend the cause first."""
     if (number is None) is not all_:
         raise UsageError("give one number, or --all")
     async with _queue(place) as queue:

@@ -3,7 +3,8 @@
     <service>.nk        the nkey seed that a service shows to NATS; also provision.nk, operator.nk
     subscriber-<name>.nk and .json: a third party's seed, and what it may read
     <role>.password     PostgreSQL: one per service, reader, and the superuser postgres
-    pseudonym.key       32 random bytes in hexadecimal: who holds them can tell which author is which pseudonym
+    pseudonym.key       32 random bytes in hexadecimal: who holds them can tell which author is
+                        which pseudonym
 
 The same folder serves an existing NATS: its public keys go into that server's configuration.
 """
@@ -62,7 +63,7 @@ class Credentials:
 
     @property
     def pseudonym_key_file(self) -> Path:
-        """The key that makes pseudonyms of authors, in hexadecimal. Losing it splits each author."""
+        """The key that makes pseudonyms of authors, in hexadecimal: losing it splits them."""
         return self._file("pseudonym.key")
 
     def seed_file(self, name: str) -> Path:

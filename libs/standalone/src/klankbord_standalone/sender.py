@@ -39,7 +39,9 @@ class Sender:
         self._url = f"{address}/v1/sources/{source}"
         self._key = key
 
-    async def send(self, delivery: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+    async def send(
+        self, delivery: Mapping[str, Sequence[Any]], traceparent: str | None = None
+    ) -> dict[str, int]:
         """Deliver `{"posts": […]}` or `{"interactions": […]}`; gives the door's receipt.
 
         Raises:
@@ -56,6 +58,8 @@ class Sender:
                 "webhook-timestamp": str(int(moment.timestamp())),
                 "webhook-signature": sign(self._key, delivery_id, moment, body),
             }
+            if traceparent is not None:
+                headers["traceparent"] = traceparent
             try:
                 answer = await self._http.post(self._url, content=body, headers=headers)
             except httpx.TransportError as error:

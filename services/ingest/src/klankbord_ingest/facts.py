@@ -1,6 +1,7 @@
 """From what was handed in to the facts that events state."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from klankbord_ingest.pseudonym import is_pseudonym, pseudonym
 from klankbord_ingest.sources import Source
@@ -49,22 +50,26 @@ def not_after(moment: datetime, now: datetime) -> tuple[datetime, bool]:
 
 
 def post_of(
-    submission: PostSubmission, source: Source, author: str | None, language: str, now: datetime
+    submission: PostSubmission,
+    source: Source,
+    identity: UUID,
+    author: str | None,
+    language: str,
+    now: datetime,
 ) -> Post:
-    """The version of the post, heard at the moment `now`.
+    """The version of the post of that identity, heard at the moment `now`.
 
     A delete keeps where the post stood and who wrote it, but no word of it. One that does not say
     when the post was written counts from when it was heard.
     """
-    community, platform = source.community.slug, platform_of(submission, source)
     published, is_future = not_after(submission.published or now, now)
     updated = submission.updated and not_after(submission.updated, now)[0]
     is_delete = submission.operation == "delete"
     return Post(
-        community=community,
+        community=source.community.slug,
         source=source_of(submission, source),
-        platform=platform,
-        post=post_identity(community, platform, submission.native_id),
+        platform=platform_of(submission, source),
+        post=identity,
         native_id=submission.native_id,
         operation=submission.operation,
         object_type=submission.object_type,

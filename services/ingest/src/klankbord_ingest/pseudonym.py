@@ -2,6 +2,7 @@
 
 import hmac
 import re
+from functools import lru_cache
 from pathlib import Path
 
 PSEUDONYM = re.compile(r"p-[0-9a-f]{32}")
@@ -12,6 +13,7 @@ MAKE_A_KEY = (
 )
 
 
+@lru_cache(maxsize=10_000)
 def pseudonym(key: bytes, platform: str, native_id: str) -> str:
     """The pseudonym of the author whom the platform calls `native_id`.
 

@@ -21,7 +21,7 @@ that edits more often should state one of the two.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from itertools import count
@@ -181,15 +181,15 @@ def _found_create(history: History, version: Version) -> int | None:
 
 def _remembered(history: History, version: Version, number: int) -> History:
     """The history with this version in it."""
-    is_delete = version.operation == "delete"
-    after = replace(history, numbers=history.numbers | {number})
-    if version.stated is not None:
-        name = "stated_deletes" if is_delete else "stated"
-        after = replace(after, **{name: getattr(history, name) | {version.stated}})
-    if version.operation == "create":
-        after = replace(after, created=version.digest)
-    if not is_delete and number > history.newest_live:
-        after = replace(after, newest_live=number, digest=version.digest)
-    if number > history.newest:
-        after = replace(after, operation=version.operation)
-    return after
+    is_delete, is_create = version.operation == "delete", version.operation == "create"
+    stated = frozenset() if version.stated is None else frozenset({version.stated})
+    is_newest_live = not is_delete and number > history.newest_live
+    return History(
+        numbers=history.numbers | {number},
+        stated=history.stated if is_delete else history.stated | stated,
+        stated_deletes=history.stated_deletes | stated if is_delete else history.stated_deletes,
+        operation=version.operation if number > history.newest else history.operation,
+        newest_live=number if is_newest_live else history.newest_live,
+        digest=version.digest if is_newest_live else history.digest,
+        created=version.digest if is_create else history.created,
+    )

@@ -111,7 +111,7 @@ class Ingest:
         ]
         for entry, sequence in new:
             language = self._language(entry.submission, source)
-            post = post_of(entry.submission, source, entry.author, language, work.now)
+            post = post_of(entry.submission, source, entry.post, entry.author, language, work.now)
             work.emit(PostReceived.of(post, sequence, work.now, work.traceparent))
         return len(new)
 
@@ -177,23 +177,25 @@ class Ingest:
         self, submissions: Sequence[Submission], source: Source, work: Work
     ) -> None:
         """Say who the authors are, when that is new."""
-        seen: dict[str, tuple[Member, Sighting]] = {}
+        latest: dict[str, tuple[datetime, Submission]] = {}
         for submission in submissions:
-            member = member_of(submission, source, self._key)
-            if member is None:
-                continue
-            sighting = _sighting(member, _seen_at(submission, work.now))
-            if member.member not in seen or seen[member.member][1].as_of <= sighting.as_of:
-                seen[member.member] = (member, sighting)
+            author = author_of(submission, source, self._key)
+            as_of = _seen_at(submission, work.now)
+            if author is not None and (author not in latest or latest[author][0] <= as_of):
+                latest[author] = (as_of, submission)
+        seen = [
+            (member, as_of)
+            for as_of, submission in latest.values()
+            if (member := member_of(submission, source, self._key)) is not None
+        ]
         if not seen:
             return
-        changed = await self._store.see_members(
-            work.connection, [sighting for _, sighting in seen.values()]
-        )
+        sightings = [_sighting(member, as_of) for member, as_of in seen]
+        changed = await self._store.see_members(work.connection, sightings)
         work.emit(
             *(
                 MemberSeen.of(member, work.now, work.traceparent)
-                for member, _ in seen.values()
+                for member, _ in seen
                 if member.member in changed
             )
         )

@@ -15,6 +15,8 @@ from klankbord_schemas import (
     PostReceived,
 )
 
+MOST_ROUNDS = 50
+
 
 def declare(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
     """Say what the service consumes and what it does periodically."""
@@ -32,20 +34,22 @@ def declare(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
     async def on_feedback(events: list[FeedbackRouted | FeedbackWithdrawn], work: Work) -> None:
         await metrics.note_cases(events, work)
 
-    async def until_done(step: Callable[[Work], Awaitable[bool]]) -> None:
-        """Repeat a step, each time in a transaction of its own, while it leaves more to do."""
-        more = True
-        while more:
+    async def repeat(step: Callable[[Work], Awaitable[bool]]) -> None:
+        """Repeat a step, in a transaction each, while it leaves more to do; but not for ever, so
+        that under a load which it cannot follow the others get their turn."""
+        for _ in range(MOST_ROUNDS):
             async with service.work() as work:
                 more = await step(work)
             telemetry.said(work.emitted)
+            if not more:
+                break
 
     @service.every(seconds=1.0)
     async def tick() -> None:
         async with service.work() as work:
             await metrics.follow_communities(work)
-        await until_done(metrics.count)
-        await until_done(metrics.measure)
+        await repeat(metrics.count)
+        await repeat(metrics.measure)
 
     @service.every(seconds=5.0)
     async def show_totals() -> None:

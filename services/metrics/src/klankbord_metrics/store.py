@@ -104,9 +104,15 @@ class Store:
 
     # -- counting --------------------------------------------------------------------------------
 
-    async def lock_touched(self, connection: Connection, most: int) -> dict[str, str]:
+    async def plan_look_ups(self, connection: Connection) -> None:
+        """Let this transaction's statements find their rows by index."""
+        await connection.execute(queries.plan_look_ups)
+
+    async def lock_touched(
+        self, connection: Connection, now: datetime, most: int
+    ) -> dict[str, str]:
         """Communities with something to count, held; each with its time zone."""
-        return dict(await connection.fetch(queries.lock_touched, most))
+        return dict(await connection.fetch(queries.lock_touched, now, most))
 
     async def take_touched_posts(
         self, connection: Connection, communities: list[str], most: int

@@ -98,7 +98,10 @@ class Metrics:
     async def count(self, work: Work) -> bool:
         """Count the touched posts; True if there are more than one transaction takes."""
         connection = work.connection
-        zones = await self._store.lock_touched(connection, MOST_COMMUNITIES)
+        zones = await self._store.lock_touched(connection, work.now, MOST_COMMUNITIES)
+        if not zones:
+            return False
+        await self._store.plan_look_ups(connection)
         posts = await self._store.take_touched_posts(connection, list(zones), MOST_POSTS)
         hours = await self._store.take_touched_hours(connection, list(zones))
         counted = await self._store.count_posts(connection, posts)
@@ -113,6 +116,9 @@ class Metrics:
         """Measure the windows that changed; True if there are more than one transaction takes."""
         connection = work.connection
         zones = await self._store.lock_stale(connection, work.now, MOST_COMMUNITIES)
+        if not zones:
+            return False
+        await self._store.plan_look_ups(connection)
         days = await self._store.take_stale_days(connection, list(zones), MOST_DAYS)
         windows = [
             CommunityWindow(community, window)

@@ -21,6 +21,7 @@ from klankbord_moderation.lookalikes import (
     ENCLOSED,
     FOREIGN,
     INVISIBLE,
+    STYLED,
 )
 from klankbord_moderation.normalise import Folded, Span
 
@@ -35,8 +36,8 @@ OWN_LETTER = "(?<=[aouAOU])\u0308|(?<=[aA])\u030a|(?<=[nN])\u0303"
 HIDDEN = re.escape("".join(sorted(INVISIBLE)))
 DECORATION = re.compile(f"(?!{OWN_LETTER})[{MARKS}]|[{HIDDEN}]")
 DECORATED = re.compile(f"[{MARKS}]")
-LOOKING_LATIN = frozenset(FOREIGN + ENCLOSED)
-MIXED = re.compile(f"[A-Za-z][{FOREIGN}]|[{FOREIGN}][A-Za-z]|[{ENCLOSED}]")
+LOOKING_LATIN = frozenset(FOREIGN + STYLED)
+LATIN = re.compile(f"[A-Za-z{STYLED}]")
 WORD = re.compile(f"(?:[^\\W_]|[{ENCLOSED}])+")
 SPELT = re.compile(r"(?<![^\W_])[^\W\d_]([\W_]{1,3})[^\W\d_](?:\1[^\W\d_])+(?![^\W_])")
 """Three letters or more with the same sign or signs between them: `s p a m`, `s--p--a--m`."""
@@ -110,9 +111,7 @@ def _is_decorated(folded: Folded) -> bool:
 
 
 def _has_lookalikes(folded: Folded) -> bool:
-    return not folded.unusual.isdisjoint(LOOKING_LATIN) and (
-        _is_mostly_latin(folded) or MIXED.search(folded.original) is not None
-    )
+    return not folded.unusual.isdisjoint(LOOKING_LATIN) and LATIN.search(folded.text) is not None
 
 
 def _is_mostly_latin(folded: Folded) -> bool:
@@ -126,7 +125,7 @@ def undisguised(folded: Folded) -> Iterator[tuple[str, Sequence[int]]]:
     """The text with disguised words as they look, and where each of its characters stood."""
     text = folded.original
     kept: Sequence[int] = range(len(text))
-    if folded.unusual:
+    if _is_decorated(folded) or not folded.unusual.isdisjoint(INVISIBLE):
         text, kept = _without(text, kept, (mark.span() for mark in DECORATION.finditer(text)))
     text, kept = _without(text, kept, _gaps(text))
     if _has_lookalikes(folded):
@@ -158,13 +157,11 @@ def _gaps(text: str) -> Iterator[Span]:
 
 
 def _as_latin(word: str, mostly_latin: bool) -> str:
-    """The word in Latin letters, if it can be read so and something says that it should be."""
-    if word.isascii():
-        return word
+    """The word in Latin letters, if it can be read so, and it or the text around it is Latin."""
     latin = word.translate(AS_LATIN)
     if latin == word or not unicodedata.normalize("NFKC", latin).isascii():
         return word
-    return latin if mostly_latin or MIXED.search(word) else word
+    return latin if mostly_latin or LATIN.search(unicodedata.normalize("NFKC", word)) else word
 
 
 def _as_letters(table: dict[int, int], found: re.Match[str]) -> str:

@@ -4,8 +4,8 @@ A small table of what evaders use, not Unicode's whole confusables.txt (UTS 39):
 a chance more to read a real word wrongly.
 """
 
-import unicodedata
 from string import ascii_lowercase
+from unicodedata import category, name
 
 LOOKALIKES = {
     "a": "аɑαᴀ", "b": "ьʙβƅ", "c": "сϲᴄ", "d": "ԁɗᴅ", "e": "еҽεᴇ", "f": "ƒꜰϝ", "g": "ɡɢց",
@@ -22,8 +22,11 @@ LOOKALIKES = {
 ENCLOSED = "".join(map(chr, (*range(0x1F150, 0x1F16A), *range(0x1F170, 0x1F18A))))
 """A to Z, white in a black circle, then in a black square. NFKC resolves the others."""
 
-FOREIGN = "".join(LOOKALIKES.values())
-"""Every letter that is drawn like a Latin one."""
+DRAWN_LIKE = "".join(LOOKALIKES.values())
+STYLED = ENCLOSED + "".join(char for char in DRAWN_LIKE if name(char).startswith("LATIN"))
+"""Latin letters in fancy dress: they always mean what they look like."""
+FOREIGN = "".join(char for char in DRAWN_LIKE if char not in STYLED)
+"""Letters of other scripts: they mean themselves, unless they stand among Latin ones."""
 
 AS_LATIN = {ord(lookalike): letter for letter, row in LOOKALIKES.items() for lookalike in row} | {
     ord(sign): ascii_lowercase[at % 26] for at, sign in enumerate(ENCLOSED)
@@ -36,7 +39,7 @@ DIGITS_AS_LETTERS = (
 )
 """For `str.translate`: what digits and signs among letters stand for; a 1 is an i or an l."""
 
-APOSTROPHES = dict.fromkeys("´`‘’‛ʹʼˈ′＇", "'")
+APOSTROPHES = dict.fromkeys("´‘’‛ʹʼˈ′＇", "'")
 """What people type for an apostrophe. NFKC would make a space and an accent of ´."""
 
 BLANKS = dict.fromkeys("\u2800\u3164\uffa0", " ")
@@ -44,8 +47,8 @@ BLANKS = dict.fromkeys("\u2800\u3164\uffa0", " ")
 
 
 def _is_invisible(char: str) -> bool:
-    category = unicodedata.category(char)
-    return category == "Cf" or (category == "Cc" and not char.isspace()) or char in FILLERS
+    kind = category(char)
+    return kind == "Cf" or (kind == "Cc" and not char.isspace()) or char in FILLERS
 
 
 VARIATION_SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))

@@ -29,6 +29,7 @@ _ONLY_TOLERANT = re.compile(rb"in-reply-to|type=[\"']xhtml", re.IGNORECASE)
 # The fast reader takes a guid such as "12345" for a date.
 _DATE_LIKE_ID = re.compile(r"[\d\s:.,/TZ+-]{1,40}")
 _RSS_TTL = re.compile(rb"<ttl>\s*(\d{1,6})\s*</ttl>", re.IGNORECASE)
+_RSS_LANGUAGE = re.compile(rb"<language>\s*([A-Za-z0-9_-]{2,35})\s*</language>", re.IGNORECASE)
 _RSS_AUTHOR = re.compile(r"\s*\S+@\S+\s+\((?P<name>[^()]+)\)\s*")
 
 
@@ -69,10 +70,22 @@ def _read_fast(body: bytes) -> list[FeedEntry] | None:
     except (ValueError, AttributeError, TypeError, KeyError):
         return None
     found = document["entries"]
-    if not found or any(_DATE_LIKE_ID.fullmatch(_text(entry.get("id")) or "x") for entry in found):
+    is_json = body.lstrip().startswith(b"{")
+    if not is_json and (not found or any(map(_has_date_like_id, found))):
         return None
-    language = _text(document["feed"].get("language"))
+    language = _text(document["feed"].get("language")) or _rss_language(body)
     return [_fast_entry(entry, language) for entry in found]
+
+
+def _has_date_like_id(entry: Mapping[str, Any]) -> bool:
+    name = _text(entry.get("id"))
+    return name is not None and _DATE_LIKE_ID.fullmatch(name) is not None
+
+
+def _rss_language(body: bytes) -> str | None:
+    """The channel's `language`, which the fast reader leaves out."""
+    found = _RSS_LANGUAGE.search(body)
+    return found[1].decode("ascii") if found else None
 
 
 def _fast_entry(entry: Mapping[str, Any], feed_language: str | None) -> FeedEntry:

@@ -10,7 +10,8 @@ from typing import Any, Self
 import httpx
 
 from klankbord_ingest.imports.batch import Batch
-from klankbord_ingest.imports.row import Refusal
+from klankbord_ingest.imports.row import Refusal, refusal_of
+from klankbord_ingest.submission import FieldError
 
 TIMEOUT_SECONDS = 30.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
@@ -118,10 +119,9 @@ def _outcome(batch: Batch, answer: dict[str, Any]) -> Outcome:
     """The answer with positions; of several reasons for one row, the first."""
     refused: dict[int, Refusal] = {}
     for error in answer["refused"]:
-        field, why = error["field"], error["why"]
-        _, text = batch.submissions[error["index"]]
-        refusal = Refusal(error["code"], f"{field} {why}".strip(), field, text)
-        refused.setdefault(error["index"], refusal)
+        index = error["index"]
+        _, text = batch.submissions[index]
+        refused.setdefault(index, refusal_of(FieldError(**error), text))
     return Outcome(
         answer["received"],
         answer["duplicate"],

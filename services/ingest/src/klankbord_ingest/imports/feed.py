@@ -8,7 +8,7 @@ from klankbord_ingest.feeds.document import FeedDocument, UnreadableFeedError
 from klankbord_ingest.feeds.entries import submissions
 from klankbord_ingest.feeds.parse import MAX_BYTES
 from klankbord_ingest.feeds.worker import FeedReader
-from klankbord_ingest.imports.row import Refusal, Row, Rows
+from klankbord_ingest.imports.row import Refusal, Row, Rows, refusal_of
 
 
 def read_feed(path: Path, heard: datetime) -> Rows:
@@ -40,5 +40,4 @@ def _rows(document: FeedDocument, url: str, heard: datetime) -> Iterator[Row]:
         yield Row(f"entry {post.native_id}", post)
     for error in refused:
         entry = document.entries[error.index or 0].model_dump(mode="json", exclude_defaults=True)
-        why = f"{error.field} {error.why}"
-        yield Row(f"entry {error.index}", Refusal(error.code, why, error.field, entry))
+        yield Row(f"entry {error.index}", refusal_of(error, entry))

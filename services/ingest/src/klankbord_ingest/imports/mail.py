@@ -87,6 +87,8 @@ def _document(mail: Message, body: bytes, received: datetime | None) -> dict[str
     archived = _text(mail, "archived-at").strip("<>")
     return {
         "nativeId": _short(message_id) or _digest(mail, content, body),
+        # A mail never changes. A copy with other words came over a list that adds its footer.
+        "sequence": 1,
         "published": _moment(mail) or received,
         "attributedTo": _author(mail),
         "inReplyTo": _short(answered[0]) if answered else None,

@@ -1,6 +1,7 @@
 """Mailboxes: mbox files (RFC 4155), Maildir, and folders of mails."""
 
 import os
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_tz
@@ -11,6 +12,9 @@ from klankbord_ingest.imports.row import Refusal, Row, Rows, lines
 
 MAX_MAIL_BYTES = 32 * 1024 * 1024
 """The largest mail that is read, with its attachments."""
+
+_BEGINS = re.compile(rb"From .*\d:\d\d.* \d{4}\b")
+"""`From jo@example.org Sat Jan  3 01:05:34 1996`; and no sentence that begins with From."""
 
 
 def read_mailbox(path: Path) -> Rows:
@@ -52,7 +56,9 @@ def _split(path: Path) -> Iterator[tuple[bytes | None, datetime | None]]:
             if line is None:
                 is_too_large = True
                 continue
-            if line.startswith(b"From ") and after_empty and (is_mbox or number == 1):
+            if (number == 1 and line.startswith(b"From ")) or (
+                is_mbox and after_empty and _BEGINS.match(line)
+            ):
                 if is_mbox:
                     yield None if is_too_large else bytes(mail), received
                 is_mbox, is_too_large = True, False

@@ -7,6 +7,7 @@ from typing import BinaryIO, TypeAlias
 from pydantic import ValidationError
 
 from klankbord_ingest.submission import (
+    FieldError,
     InteractionSubmission,
     PostSubmission,
     Submission,
@@ -24,7 +25,7 @@ class Refusal:
     """Why a row is not taken in."""
 
     code: str
-    """One word, for counting; README's SOURCES.md lists them."""
+    """One word, for counting; SOURCES.md lists them."""
     why: str
     """What is wrong with it, for a person."""
     field: str = ""
@@ -57,9 +58,13 @@ def validated(document: object, row: object = None) -> Submission | Refusal:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        first = field_errors(error)[0]
-        why = f"{first.field} {first.why}".strip()
-        return Refusal(first.code, why, first.field, document if row is None else row)
+        return refusal_of(field_errors(error)[0], document if row is None else row)
+
+
+def refusal_of(error: FieldError, row: object) -> Refusal:
+    """Why a row is not taken in, from what is wrong with a field of it."""
+    code = f"missing_{error.field}" if error.code == "missing" else error.code
+    return Refusal(code, f"{error.field} {error.why}".strip(), error.field, row)
 
 
 def lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:

@@ -107,13 +107,29 @@ select date_trunc('hour', counted_at, 'UTC') from interaction where community = 
 
 -- Counting: the caller holds the communities -----------------------------------------------------
 
+-- name: plan_look_ups
+-- What follows looks up some thousands of rows in large tables. The planner, which does not know how
+-- many, may take it for a scan of the whole and compile that; for this transaction it may not.
+select
+  set_config('jit', 'off', true),
+  set_config('enable_seqscan', 'off', true),
+  set_config('enable_hashjoin', 'off', true),
+  set_config('enable_mergejoin', 'off', true)
+
 -- name: lock_touched
-select slug, time_zone from community
-where exists (select from touched_post where touched_post.community = slug)
-  or exists (select from touched_hour where touched_hour.community = slug)
-order by slug
-limit $1
-for update skip locked
+-- Those that have waited longest come first, so that busy ones keep nobody from being counted.
+with held as (
+  select slug from community
+  where exists (select from touched_post where touched_post.community = slug)
+    or exists (select from touched_hour where touched_hour.community = slug)
+  order by counted_at, slug
+  limit $2
+  for update skip locked
+)
+update community set counted_at = $1
+from held
+where community.slug = held.slug
+returning community.slug, time_zone
 
 -- name: take_touched_posts
 delete from touched_post
@@ -231,6 +247,7 @@ with opened as (
      limit 1),
     (select reply.counted_at from counted as reply
      where reply.thread = opening.post
+       and opening.post <> opening.thread
        and reply.author <> opening.author
        and reply.counted_at >= opening.counted_at
      order by reply.counted_at
@@ -258,7 +275,7 @@ on conflict do nothing
 -- name: lock_stale
 select slug, time_zone from community
 where due_at <= $1 and exists (select from stale_day where stale_day.community = slug)
-order by slug
+order by due_at, slug
 limit $2
 for update skip locked
 
@@ -301,11 +318,13 @@ cross join lateral (
   select 'labels' as kind, source, name, count(*) as number
   from counted cross join unnest(labels) as name
   where community = asked.community and counted_at >= asked.starts and counted_at < asked.ends
+    and (labels <> '{}' or departments <> '{}')
   group by grouping sets ((source, name), (name))
   union all
   select 'open_cases', source, name, count(*)
   from counted cross join unnest(departments) as name
   where community = asked.community and counted_at >= asked.starts and counted_at < asked.ends
+    and (labels <> '{}' or departments <> '{}')
   group by grouping sets ((source, name), (name))
   union all
   select 'interactions', source, kind, count(*)

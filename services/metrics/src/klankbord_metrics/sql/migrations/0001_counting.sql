@@ -6,6 +6,7 @@ create table community (
   name text not null,
   time_zone text not null,
   is_known boolean not null,
+  counted_at timestamptz not null default '-infinity', -- when its posts were counted last
   due_at timestamptz not null default '-infinity' -- when it may be measured again
 );
 
@@ -85,6 +86,8 @@ create table counted (
   responded_at timestamptz -- where it opens: the first reply by another person
 );
 create index counted_moment on counted (community, counted_at);
+create index counted_named on counted (community, counted_at)
+  where labels <> '{}' or departments <> '{}';
 create index counted_author on counted (community, author, counted_at) where author is not null;
 create index counted_first on counted (community, author) where is_first;
 create index counted_thread on counted (thread, counted_at);

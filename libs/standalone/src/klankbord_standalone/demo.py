@@ -1,0 +1,186 @@
+"""`klankbord demo`: a sample community through every service, and what comes out, checked.
+
+The sample knows what it planted. What the pipeline measured must be equal to it, number by
+number; where it is not, the demo fails and shows both.
+"""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from klankbord_standalone.command import UsageError
+from klankbord_standalone.home import Home
+from klankbord_standalone.postgres_server import PostgresServer
+from klankbord_standalone.report import read_report
+from klankbord_standalone.report_html import render_html
+from klankbord_standalone.report_text import render_text
+from klankbord_standalone.sample import CONFIGURATION, Planted, Sample, sample
+from klankbord_standalone.sender import Sender, make_secret
+from klankbord_standalone.standalone import Elsewhere, Standalone, start
+from klankbord_standalone.status import gauge, read_status
+
+MARK = "klankbord-demo"
+"""The file that says that a folder is a demo's, and may be made anew."""
+SETTLE_PATIENCE = 120.0
+UNCOUNTED = "klankbord_metrics_uncounted"
+(COMMUNITY,) = (community["slug"] for community in CONFIGURATION["communities"])
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A number that came out otherwise than it was planted."""
+
+    what: str
+    planted: object
+    measured: object
+
+
+async def demo(
+    folder: Path, elsewhere: Elsewhere | None, seed: int, today: date, out: Console, say: Say
+) -> None:
+    """Play the sample, compare, and show the report; ends with exit code 1 where they differ.
+
+    Raises:
+        UsageError: the folder is not a demo's.
+        ServerFailedError, ProvisionError: something does not start.
+    """
+    home = Home.at(folder, folder / "config")
+    _begin_anew(home)
+    keys = {
+        source["name"]: make_secret(home.secrets, source["name"])
+        for source in CONFIGURATION["sources"]
+    }
+    say("writing eight weeks of a community")
+    played = await asyncio.to_thread(sample, seed, today)
+    async with start(home, elsewhere, say) as everything:
+        say(f"playing {len(played.submitted):,} posts and interactions through the webhook door")
+        await _play(everything, played, keys)
+        say("waiting until all of it is measured")
+        await _settled(everything)
+        reader = everything.installation.postgres_url("reader")
+        differences = compare(played.planted, await read_measured(reader))
+        report = await read_report(reader, COMMUNITY, datetime.now(UTC))
+        say("stopping")
+    page = home.data / "report.html"
+    page.write_text(render_html(report), encoding="utf-8")  # noqa: ASYNC240
+    render_text(report, out)
+    if differences:
+        _show(differences, out)
+        raise typer.Exit(1)
+    _show_the_way_on(home, page, played.planted, out)
+
+
+def _begin_anew(home: Home) -> None:
+    if home.running() is not None:
+        raise UsageError(f"a demo runs already in {home.data}: stop that one first")
+    if home.data.exists():
+        if not (home.data / MARK).exists():
+            raise UsageError(f"{home.data} is no folder of an earlier demo: name another --data")
+        PostgresServer(home.data / "postgres", "").erase()
+        shutil.rmtree(home.data)
+    home.data.mkdir(parents=True)
+    (home.data / MARK).touch()
+    home.config.mkdir()
+    # YAML 1.2 contains JSON
+    configuration = json.dumps(CONFIGURATION, indent=2, ensure_ascii=False)
+    (home.config / "klankbord.yaml").write_text(configuration + "\n", encoding="utf-8")
+    home.prepare()
+
+
+async def _play(everything: Standalone, played: Sample, keys: dict[str, bytes]) -> None:
+    """Deliver everything: each source its own in the order of time, the sources side by side."""
+    address = everything.running.address("ingest")
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+
+        async def deliver(source: str) -> None:
+            sender = Sender(http, address, source, keys[source])
+            for delivery in played.deliveries():
+                if delivery.source == source:
+                    await sender.send(delivery.body)
+
+        async with asyncio.TaskGroup() as group:
+            for source in keys:
+                group.create_task(deliver(source))
+
+
+async def _settled(everything: Standalone) -> None:
+    """Wait until nothing is on its way: no event in a stream or an outbox, no window uncounted."""
+    address = everything.running.address("metrics")
+    async with (
+        asyncio.timeout(SETTLE_PATIENCE),
+        httpx.AsyncClient(timeout=5, trust_env=False) as http,
+    ):
+        quiet = 0
+        while quiet < 2:
+            await asyncio.sleep(1)
+            status = await read_status(everything.installation, everything.running)
+            uncounted = gauge((await http.get(f"{address}/metrics")).text, UNCOUNTED)
+            quiet = quiet + 1 if status.waiting + uncounted == 0 else 0
+
+
+async def read_measured(reader_url: str) -> dict[str, Any]:
+    """What was measured of the sample, by the names that the planted truth has."""
+    connection = await asyncpg.connect(reader_url)
+    try:
+        total = await connection.fetchrow(
+            "select * from metrics.published_total where community = $1", COMMUNITY
+        )
+        weeks = await connection.fetch(
+            "select window_start at time zone time_zone as monday, value"
+            " from metrics.published_measurement"
+            " where community = $1 and metric = 'posts' and grain = 'week' and source is null"
+            " order by monday",
+            COMMUNITY,
+        )
+    finally:
+        await connection.close()
+    measured = {} if total is None else dict(total)
+    for name, value in measured.items():
+        if name.endswith(("_by_kind", "_by_label", "_by_department")):
+            measured[name] = json.loads(value)
+    measured["posts_by_week"] = {row["monday"].date(): int(row["value"]) for row in weeks}
+    return measured
+
+
+def compare(planted: Planted, measured: dict[str, Any]) -> list[Difference]:
+    """Every number of the planted truth that was measured otherwise."""
+    return [
+        Difference(name, value, measured.get(name))
+        for name, value in vars(planted).items()
+        if name in measured and measured[name] != value
+    ]
+
+
+def _show(differences: list[Difference], out: Console) -> None:
+    out.print("\n[red]What was measured is not what was planted:[/red]")
+    table = Table("number", "planted", "measured", box=None, header_style="dim")
+    for difference in differences:
+        table.add_row(difference.what, str(difference.planted), str(difference.measured))
+    out.print(table)
+
+
+def _show_the_way_on(home: Home, page: Path, planted: Planted, out: Console) -> None:
+    data = home.data
+    out.print(
+        f"\nMeasured equals planted: {planted.posts:,} posts, {planted.contributors:,} "
+        f"contributors, {planted.flagged_posts:,} flagged, {planted.open_cases:,} open cases."
+    )
+    out.print(f"The same as one page, to mail to the boss: [bold]{page}[/bold]\n")
+    out.print("Go on:")
+    out.print(f"  klankbord up --data {data}          keep it running")
+    out.print(f"  klankbord tail 'klankbord.feedback.routed.v1.*.product' --data {data}")
+    out.print(f"  klankbord report --data {data}")
+    out.print("  klankbord up                        your own community")

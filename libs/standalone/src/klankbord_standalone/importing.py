@@ -1,0 +1,164 @@
+"""`klankbord import`: history through the door of a running ingest, or of one started for it."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+from rich.table import Table
+
+from klankbord_ingest.fetch import Allowed, Fetcher
+from klankbord_ingest.imports.client import (
+    Circumstances,
+    ImportFailedError,
+    ImportResult,
+    Progress,
+    Target,
+    import_path,
+    import_url,
+)
+from klankbord_ingest.imports.csv import HeaderError
+from klankbord_ingest.imports.formats import UnknownFormatError
+from klankbord_ingest.imports.slack import ExportError
+from klankbord_ingest.sources import parse_sources
+from klankbord_standalone.command import Place, UsageError
+from klankbord_standalone.home import Home
+from klankbord_standalone.standalone import start
+
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be imported, and as what."""
+
+    path: str
+    """A path, or an http(s) address."""
+    community: str
+    source: str
+    platform: str
+    form: str
+    dry_run: bool
+    allowed: tuple[str, ...] = ()
+    """Hosts and networks that an address may lead to although they are not public."""
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is to be fetched."""
+        return self.path.startswith(("http://", "https://"))
+
+
+async def run(place: Place, job: Job, err: Console) -> ImportResult:
+    """Import it, telling how far it is on a terminal.
+
+    Raises:
+        UsageError: it cannot be imported at all; says what to do.
+    """
+    _check(job)
+    place.home.prepare()
+    zone = _zone(place.home, job.community, err)
+    circumstances = Circumstances(zone=zone, heard=datetime.now(UTC))
+    with err.status("reading …") as shown:
+
+        def tell(progress: Progress) -> None:
+            shown.update(_line(progress))
+
+        try:
+            async with _address(place, dry_run=job.dry_run) as address:
+                target = Target(
+                    ingest=address,
+                    token=place.home.operator_token(),
+                    community=job.community,
+                    source=job.source,
+                    platform=job.platform,
+                )
+                if job.is_url:
+                    return await import_url(
+                        job.path,
+                        target,
+                        place.home.data,
+                        circumstances,
+                        Fetcher(Allowed.of(job.allowed)),
+                        dry_run=job.dry_run,
+                        report=tell,
+                    )
+                return await import_path(
+                    Path(job.path),
+                    target,
+                    place.home.data,
+                    circumstances,
+                    job.form,
+                    dry_run=job.dry_run,
+                    report=tell,
+                )
+        except (UnknownFormatError, HeaderError, ExportError, ImportFailedError) as error:
+            raise UsageError(str(error)) from error
+
+
+def show(result: ImportResult, out: Console) -> None:
+    """Print what became of the rows."""
+    table = Table(box=None, show_header=False)
+    table.add_column(justify="right")
+    table.add_row(f"{result.received:,}", "received")
+    table.add_row(f"{result.duplicate:,}", "known already")
+    table.add_row(f"{result.refused:,}", "refused")
+    for code, count in sorted(result.reasons.items(), key=lambda reason: -reason[1]):
+        table.add_row(f"{count:,}", f"  {code}", style="dim")
+    out.print(table)
+    if result.refused_file is not None:
+        out.print(f"refused rows, each with its reason: {result.refused_file}")
+
+
+def as_json(result: ImportResult) -> dict[str, Any]:
+    """The result for a script."""
+    told: dict[str, Any] = json.loads(result.as_json())
+    return told
+
+
+def _check(job: Job) -> None:
+    for what, name in (("community", job.community), ("source", job.source)):
+        if SLUG.fullmatch(name) is None:
+            raise UsageError(
+                f"{what} {name!r} cannot be a name: use a-z, 0-9 and -, at most 63 characters"
+            )
+    if not job.is_url and not Path(job.path).exists():
+        raise UsageError(f"there is no file or folder {job.path}")
+
+
+def _zone(home: Home, community: str, err: Console) -> tzinfo:
+    """The community's time zone, in which times that name none are read."""
+    listed = parse_sources((home.config / "klankbord.yaml").read_bytes()).communities
+    if community in listed:
+        return ZoneInfo(listed[community].time_zone)
+    err.print(
+        f"[dim]· {home.config / 'klankbord.yaml'} does not list community {community}: "
+        "it is counted in UTC until you list it there[/dim]"
+    )
+    return UTC
+
+
+@asynccontextmanager
+async def _address(place: Place, *, dry_run: bool) -> AsyncIterator[str]:
+    """The address of the ingest service: the running one's, or that of one started for the while."""
+    running = place.home.running()
+    if dry_run:
+        yield "http://127.0.0.1"  # nothing is sent
+    elif running is not None:
+        yield running.address("ingest")
+    else:
+        async with start(place.home, place.elsewhere) as everything:
+            yield everything.running.address("ingest")
+
+
+def _line(progress: Progress) -> str:
+    counts = (
+        f"{progress.rows:,} rows: {progress.received:,} received, "
+        f"{progress.duplicate:,} known, {progress.refused:,} refused"
+    )
+    return f"{counts} · {progress.waiting}" if progress.waiting else counts

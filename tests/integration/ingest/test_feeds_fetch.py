@@ -1,0 +1,103 @@
+"""What a hostile server can do to whoever fetches from it: nothing."""
+
+import gzip
+import time
+from typing import Any
+
+import pytest
+
+from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
+
+OWN = Allowed.of(["127.0.0.1"])
+
+
+async def refused(url: str, fetcher: Fetcher) -> str:
+    with pytest.raises(FetchError) as error:
+        await fetcher.get(url)
+    return error.value.code
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "017700000001",
+        "127.1",
+        "0",
+        "localhost",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+    ],
+)
+async def test_this_machine_is_not_fetched_from_however_it_is_written(host: str, web: Any) -> None:
+    assert await refused(f"http://{host}:{web.port}/", Fetcher(Allowed())) == "not-public"
+    assert web.asked == []
+
+
+async def test_an_allowed_host_is_fetched_from_under_its_own_name(web: Any, reply: Any) -> None:
+    web.at("/feed", reply(body=b"hello", headers={"ETag": '"é1"'}))
+    fetched = await Fetcher(Allowed.of(["localhost"])).get(
+        f"http://localhost:{web.port}/feed?x=1", {"If-None-Match": '"0"'}
+    )
+    assert (fetched.status, fetched.body, fetched.headers["etag"]) == (200, b"hello", '"é1"')
+    (request,) = web.asked
+    assert request.path == "/feed?x=1"
+    assert request.headers["host"] == f"localhost:{web.port}"
+    assert request.headers["if-none-match"] == '"0"'
+
+
+async def test_the_environments_proxy_is_not_used(
+    web: Any, reply: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert (await Fetcher(OWN).get(web.at("/feed", reply(body=b"x")))).body == b"x"
+
+
+@pytest.mark.parametrize(
+    ("location", "code"),
+    [
+        ("http://169.254.169.254/latest/meta-data/", "not-public"),
+        ("http://[fd00:ec2::254]/", "not-public"),
+        ("http://2130706434/", "not-public"),
+        ("file:///etc/passwd", "bad-address"),
+        ("http://1.1.1.1:22/", "port-not-allowed"),
+        ("/again", "too-many-redirects"),
+    ],
+)
+async def test_each_redirect_is_checked_like_the_first_address(
+    web: Any, reply: Any, location: str, code: str
+) -> None:
+    away = reply(status=302, headers={"Location": location})
+    web.at("/again", away)
+    assert await refused(web.at("/feed", away), Fetcher(OWN)) == code
+    assert len(web.asked) <= 4
+
+
+async def test_only_a_permanent_redirect_moves_the_feed(web: Any, reply: Any) -> None:
+    web.at("/new", reply(body=b"x"))
+    web.at("/now", reply(status=302, headers={"Location": "/new"}))
+    moved = web.at("/moved", reply(status=301, headers={"Location": "/now"}))
+    lent = web.at("/lent", reply(status=302, headers={"Location": "/moved"}))
+    assert (await Fetcher(OWN).get(moved)).moved_to == web.url("/now")
+    assert (await Fetcher(OWN).get(lent)).moved_to is None
+
+
+async def test_a_server_that_dribbles_is_left(web: Any, reply: Any) -> None:
+    slow = web.at("/slow", reply(body=b"x" * 1000, seconds_between_bytes=0.05))
+    begun = time.monotonic()
+    assert await refused(slow, Fetcher(OWN, max_seconds=0.5)) == "too-slow"
+    assert time.monotonic() - begun < 2
+
+
+async def test_a_bomb_is_refused(web: Any, reply: Any) -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    url = web.at("/bomb", reply(body=bomb, headers={"Content-Encoding": "gzip"}))
+    assert await refused(url, Fetcher(OWN)) == "too-large"
+
+
+async def test_a_server_that_is_not_there_is_unreachable() -> None:
+    assert await refused("http://127.0.0.1:9/", Fetcher(OWN)) == "unreachable"
+    assert await refused("http://no-such-host.invalid/", Fetcher(OWN)) == "unreachable"
