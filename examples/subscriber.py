@@ -16,6 +16,7 @@ import signal
 import sys
 
 import nats
+
 from klankbord_schemas import FeedbackRouted
 
 STREAM = "ROUTING"

@@ -1,7 +1,7 @@
 """Two handlers that look right and are not: the negative controls of the kill -9 test.
 
-    forgetful   acknowledges, then writes the effect: an event dies with the process
-    repetitive  writes the effect, then acknowledges, and keeps no inbox: an event is counted again
+forgetful   acknowledges, then writes the effect: an event dies with the process
+repetitive  writes the effect, then acknowledges, and keeps no inbox: an event is counted again
 """
 
 import asyncio
@@ -23,7 +23,7 @@ async def main(kind: str, nats_url: str, seed_file: str, postgres_url: str) -> N
     await puller.start()
 
     async def effect(message: Msg) -> None:
-        event_id = message.headers["Nats-Msg-Id"]
+        event_id = (message.headers or {})["Nats-Msg-Id"]
         await database.execute("insert into naive_effect values ($1)", event_id)
 
     while True:

@@ -80,6 +80,7 @@ class Service:
         self._watchdog = Watchdog(lambda: self.connected or not self._was_connected)
         self._subscriptions: list[Subscription] = []
         self._files: dict[str, AcceptedFile[Any]] = {}
+        self._files_in_force = asyncio.Event()
         self._checks: list[Check] = []
         self._start_hooks: list[Hook] = []
         self._tasks: list[_Task] = []
@@ -259,8 +260,12 @@ class Service:
             await asyncio.sleep(1)
         await self.broker.connect()
         self._was_connected = True
+        await asyncio.gather(self._relay.run(), self._start_consumers())
+
+    async def _start_consumers(self) -> None:
+        """Read the bus, once every file that decides about events is in force."""
+        await self._files_in_force.wait()
         await self.broker.start()
-        await self._relay.run()
 
     async def _drain(self, server: "_Server", tasks: list[asyncio.Task[None]]) -> None:
         server.should_exit = True
@@ -290,6 +295,8 @@ class Service:
             async with self.database.connection() as connection:
                 for file in self._files.values():
                     await file.refresh(connection)
+            if all(file.accepted for file in self._files.values()):
+                self._files_in_force.set()
 
         return [
             _Task("look", LOOK_EVERY, self._look),

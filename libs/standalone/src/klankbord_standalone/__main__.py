@@ -37,7 +37,7 @@ app = typer.Typer(
     help="""Listens wherever your community talks, moderates with reasons, carries what members say
 to who can act on it, and shows in a few honest numbers whether the community grows.
 
-Begin with **klankbord demo**, which plays a sample community; then **klankbord up** for your own.""",
+Begin with **klankbord demo**, a sample community; then **klankbord up** for your own.""",
 )
 dlq = typer.Typer(
     no_args_is_help=True, help="Events that could not be handled: see, replay, discard."

@@ -28,12 +28,13 @@ from klankbord_standalone.report_text import render_text
 from klankbord_standalone.sample import CONFIGURATION, Planted, Sample, sample
 from klankbord_standalone.sender import Sender, make_secret
 from klankbord_standalone.standalone import Elsewhere, Standalone, start
-from klankbord_standalone.status import gauge, read_status
+from klankbord_standalone.status import read_status
 
 MARK = "klankbord-demo"
 """The file that says that a folder is a demo's, and may be made anew."""
 SETTLE_PATIENCE = 120.0
-UNCOUNTED = "klankbord_metrics_uncounted"
+QUIET_LOOKS = 5
+"""How often in a row nothing may be on its way: a service shows its outbox every two seconds."""
 (COMMUNITY,) = (community["slug"] for community in CONFIGURATION["communities"])
 
 Say = Callable[[str], None]
@@ -75,7 +76,7 @@ async def demo(
         report = await read_report(reader, COMMUNITY, datetime.now(UTC))
         say("stopping")
     page = home.data / "report.html"
-    page.write_text(render_html(report), encoding="utf-8")  # noqa: ASYNC240
+    page.write_text(render_html(report), encoding="utf-8")
     render_text(report, out)
     if differences:
         _show(differences, out)
@@ -117,18 +118,21 @@ async def _play(everything: Standalone, played: Sample, keys: dict[str, bytes]) 
 
 
 async def _settled(everything: Standalone) -> None:
-    """Wait until nothing is on its way: no event in a stream or an outbox, no window uncounted."""
-    address = everything.running.address("metrics")
-    async with (
-        asyncio.timeout(SETTLE_PATIENCE),
-        httpx.AsyncClient(timeout=5, trust_env=False) as http,
-    ):
-        quiet = 0
-        while quiet < 2:
-            await asyncio.sleep(1)
-            status = await read_status(everything.installation, everything.running)
-            uncounted = gauge((await http.get(f"{address}/metrics")).text, UNCOUNTED)
-            quiet = quiet + 1 if status.waiting + uncounted == 0 else 0
+    """Wait until nothing is on its way: no event in a stream or an outbox, no day to measure."""
+    reader = await asyncpg.connect(everything.installation.postgres_url("reader"))
+    try:
+        async with asyncio.timeout(SETTLE_PATIENCE):
+            quiet = 0
+            while quiet < QUIET_LOOKS:
+                await asyncio.sleep(0.5)
+                status = await read_status(everything.installation, everything.running)
+                measured = await reader.fetchval(
+                    "select is_settled from metrics.published_community where community = $1",
+                    COMMUNITY,
+                )
+                quiet = quiet + 1 if measured and not status.waiting else 0
+    finally:
+        await reader.close()
 
 
 async def read_measured(reader_url: str) -> dict[str, Any]:
@@ -173,14 +177,27 @@ def _show(differences: list[Difference], out: Console) -> None:
 
 
 def _show_the_way_on(home: Home, page: Path, planted: Planted, out: Console) -> None:
-    data = home.data
-    out.print(
-        f"\nMeasured equals planted: {planted.posts:,} posts, {planted.contributors:,} "
-        f"contributors, {planted.flagged_posts:,} flagged, {planted.open_cases:,} open cases."
+    data = _from_here(home.data)
+    numbers = (
+        f"{planted.posts:,} posts, {planted.contributors:,} contributors, "
+        f"{planted.flagged_posts:,} flagged, {planted.open_cases:,} open cases"
     )
-    out.print(f"The same as one page, to mail to the boss: [bold]{page}[/bold]\n")
-    out.print("Go on:")
-    out.print(f"  klankbord up --data {data}          keep it running")
-    out.print(f"  klankbord tail 'klankbord.feedback.routed.v1.*.product' --data {data}")
-    out.print(f"  klankbord report --data {data}")
-    out.print("  klankbord up                        your own community")
+    lines = [
+        "",
+        f"Measured equals planted: {numbers}.",
+        f"The same as one page, to mail to the boss: [bold]{_from_here(page)}[/bold]",
+        "",
+        "Go on:",
+        f"  klankbord up --data {data}       keep it running",
+        f"  klankbord report --data {data}   these numbers again",
+        f"  klankbord tail 'klankbord.feedback.routed.v1.*.product' --data {data}",
+        "  klankbord up                                     your own community",
+    ]
+    for line in lines:
+        out.print(line, soft_wrap=True)
+
+
+def _from_here(path: Path) -> Path:
+    """The path as the user would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

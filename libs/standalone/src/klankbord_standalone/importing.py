@@ -145,7 +145,7 @@ def _zone(home: Home, community: str, err: Console) -> tzinfo:
 
 @asynccontextmanager
 async def _address(place: Place, *, dry_run: bool) -> AsyncIterator[str]:
-    """The address of the ingest service: the running one's, or that of one started for the while."""
+    """Where ingest is: the running one, or one that is started for the while."""
     running = place.home.running()
     if dry_run:
         yield "http://127.0.0.1"  # nothing is sent

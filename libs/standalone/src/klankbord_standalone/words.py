@@ -23,3 +23,22 @@ LANGUAGE_NAMES: Mapping[str, str] = {
     "und": "too short to tell",
 }
 """English names of languages, by their BCP 47 tag."""
+
+MANY: Mapping[str, str] = {
+    "bug": "bugs",
+    "idea": "ideas",
+    "question": "questions",
+    "complaint": "complaints",
+    "praise": "words of praise",
+    "lead": "leads",
+    "risk": "risks",
+}
+"""Several of one intent."""
+
+
+def intents_listed(numbers: Mapping[str, int]) -> str:
+    """How many of each intent: `98 bugs, 1 idea`."""
+    return ", ".join(
+        f"{number:,} {intent if number == 1 else MANY.get(intent, intent)}"
+        for intent, number in numbers.items()
+    )

@@ -1,0 +1,10 @@
+"""The sample community: Kwint, a small Dutch and Swedish maker of an app for choirs and bands.
+
+Company, people and product are invented. `klankbord demo` plays it through the webhook door and
+compares what was measured with what was planted.
+"""
+
+from klankbord_standalone.sample.planted import Planted
+from klankbord_standalone.sample.sample import CONFIGURATION, SEED, Delivery, Sample, sample
+
+__all__ = ["CONFIGURATION", "SEED", "Delivery", "Planted", "Sample", "sample"]
