@@ -49,8 +49,8 @@ class Web:
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             request = Request(head[0].split(" ")[1], headers, body)
             self.asked.append(request)
-            answer = self.answers.get(request.path.partition("?")[0], lambda _: Reply(404))
-            reply = answer(request)
+            answer = self.answers.get(request.path.partition("?")[0])
+            reply = answer(request) if answer else Reply(404)
             await self._write(writer, reply if isinstance(reply, Reply) else await reply)
         except (ConnectionError, asyncio.IncompleteReadError):
             return  # whoever asked went away, as a test may want

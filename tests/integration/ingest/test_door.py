@@ -415,7 +415,7 @@ async def test_the_same_post_from_a_webhook_and_an_import_is_one(door: Door) -> 
     [
         ({"token": "x" * 40}, 401),
         ({"token": "é" * 40}, 401),
-        ({"community": "nowhere"}, 422),
+        ({"community": "No Where"}, 422),
         ({"source": "Not-A-Slug"}, 422),
         ({"platform": "\0"}, 422),
     ],

@@ -168,8 +168,8 @@ async def test_a_wrong_token_or_community_ends_the_import_with_what_to_do(
     wrong_token = Target(target.ingest, "wrong", "demo", "archive")
     with pytest.raises(ImportFailedError, match="401"):
         await import_path(file, wrong_token, tmp_path, HERE)
-    wrong_community = Target(target.ingest, TOKEN, "other", "archive")
-    with pytest.raises(ImportFailedError, match="other"):
+    wrong_community = Target(target.ingest, TOKEN, "Other", "archive")
+    with pytest.raises(ImportFailedError, match="community"):
         await import_path(file, wrong_community, tmp_path, HERE)
 
 

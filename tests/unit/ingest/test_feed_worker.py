@@ -22,14 +22,18 @@ def reader() -> Iterator[FeedReader]:
         yield reader
 
 
-def test_what_takes_too_long_is_ended_and_the_reader_replaced(reader: FeedReader) -> None:
-    begun = time.monotonic()
-    nested = rss(b"<description>" + b"&lt;div&gt;" * 150_000 + b"</description>")
-    with pytest.raises(UnreadableFeedError, match="1 seconds") as refused:
-        reader.read(nested)
-    assert refused.value.code == "too_slow"
-    assert time.monotonic() - begun < 4
-    assert reader.read(GOOD).entries[0].id == "a-7"
+def test_what_takes_too_long_is_ended_and_the_reader_replaced() -> None:
+    slow = rss(b"</item><item>" * 60_000)  # half a second's work for a tenth of a second
+    with FeedReader(max_seconds=0.1) as reader:
+        with pytest.raises(UnreadableFeedError, match="seconds") as refused:
+            reader.read(slow)
+        assert refused.value.code == "too_slow"
+        for _ in range(50):  # on a loaded machine even a small feed may take longer than that
+            with suppress(UnreadableFeedError):
+                assert reader.read(GOOD).entries[0].id == "a-7"
+                break
+        else:
+            pytest.fail("the reader was not replaced")
 
 
 def test_what_takes_too_much_memory_is_refused_and_the_next_feed_is_read() -> None:

@@ -94,10 +94,13 @@ def test_history_belongs_to_a_listed_source_or_to_one_made_for_the_occasion() ->
     assert read.importing("old-mail", "demo", "mail.example.org").platform == "mail.example.org"
 
 
-def test_history_of_nowhere_is_refused() -> None:
+def test_history_of_a_community_that_is_not_listed_counts_in_utc() -> None:
+    community = parse_sources(sources(FORUM).encode()).importing("x", "nowhere").community
+    assert (community.slug, community.time_zone) == ("nowhere", "UTC")
+
+
+def test_history_of_a_source_belongs_to_its_own_community() -> None:
     read = parse_sources(sources(FORUM).encode())
-    with pytest.raises(LookupError, match="lists demo, other"):
-        read.importing("x", "nowhere")
     with pytest.raises(LookupError, match="belongs to community 'demo'"):
         read.importing("forum", "other")
     for name, platform in (("Not A Slug", None), ("x", ""), ("x", "a\0b")):

@@ -262,3 +262,9 @@ def test_no_html_keeps_what_acts_and_its_text_can_be_stored(markup: str) -> None
     text = plain_text(markup.replace("\0", ""))
     assert "\0" not in text
     text.encode()
+
+
+def test_html_that_nests_too_deep_is_refused_and_much_of_it_is_not() -> None:
+    assert refused(contentHtml="<div>" * 300)["contentHtml"][0] == "too_deep"
+    assert read(contentHtml="<div>a</div>" * 300).text.count("a") == 300
+    assert read(contentHtml="<p>a<br>" * 300).text.count("a") == 300

@@ -5,23 +5,22 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from hashlib import md5
 from importlib.resources import files
 from itertools import combinations
 from typing import NamedTuple
 
 import pytest
 
-from klankbord_ingest.facts import post_of
 from klankbord_ingest.language import LanguageDetector
 from klankbord_ingest.sources import parse_sources
-from klankbord_ingest.submission import PostSubmission
 from klankbord_moderation.flood import Sightings
 from klankbord_moderation.judge import Heard, Judge
 from klankbord_moderation.policy import parse_policy
 from klankbord_routing.intent import Cues
 from klankbord_routing.plain import Plain
 from klankbord_routing.rules import parse_rules
-from klankbord_schemas import PostReceived
+from klankbord_schemas import Post, PostReceived, post_identity
 from klankbord_schemas.post import SEVERITIES
 from klankbord_standalone.sample import CONFIGURATION, SEED, Sample, sample
 from klankbord_standalone.sample.planted import FLOOD
@@ -76,13 +75,27 @@ class Engines:
         )
 
     def event(self, post: SamplePost) -> PostReceived:
-        _, body = post.submissions()[-1]
-        submission = PostSubmission.model_validate(body)
+        """What ingest says of the last version."""
         source = self.sources.by_name[post.source]
-        words = " ".join(filter(None, (submission.name, submission.text)))
-        language = self.detector.language(words, source.community.languages)
-        author = f"p-{post.author.id.encode().hex():0>32}"[-34:]
-        return PostReceived.of(post_of(submission, source, author, language, NOW), 1, NOW)
+        text = post.edit.text if post.edit else post.text
+        words = f"{post.name}\n{text}" if post.name else text
+        heard = Post(
+            community=source.community.slug,
+            source=source.name,
+            platform=source.platform,
+            post=post_identity(source.community.slug, source.platform, post.native_id),
+            native_id=post.native_id,
+            operation="create",
+            attributed_to=f"p-{md5(post.author.id.encode()).hexdigest()}",
+            is_automated=post.author.is_bot,
+            published=post.at,
+            published_trust="attested",
+            url=post.url,
+            name=post.name,
+            content=text,
+            language=self.detector.language(words, source.community.languages),
+        )
+        return PostReceived.of(heard, 1, NOW)
 
 
 def shipped(package: str, name: str) -> bytes:

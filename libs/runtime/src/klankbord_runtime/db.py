@@ -22,6 +22,7 @@ SESSION = {
     "statement_timeout": "10000",
     "idle_in_transaction_session_timeout": "30000",
     "timezone": "UTC",
+    "jit": "off",  # compiling one of these short statements cost 430 ms, running it a few
 }
 
 

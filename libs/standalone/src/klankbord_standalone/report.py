@@ -9,10 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
-
-import asyncpg
 
 from klankbord_runtime.db import Connection, Database, load_queries
 from klankbord_schemas.feedback import Priority
@@ -20,6 +18,11 @@ from klankbord_schemas.post import Severity
 
 MOST_WEEKS = 12
 MOST_URGENT = 8
+EXACT_DAYS = 4
+"""From so many days on, nobody asks for the hours."""
+
+Row: TypeAlias = Mapping[str, Any]
+"""A row of a view."""
 
 PRIORITIES: tuple[Priority, ...] = ("critical", "high", "medium", "low")
 
@@ -254,17 +257,17 @@ class _Reader:
         self._sql = load_queries("klankbord_standalone")
 
     async def report(self, slug: str | None) -> Report:
-        connection, sql, now = self._connection, self._sql, self._now
-        known = _chosen(await connection.fetch(sql.fetch_communities), slug)
+        sql, now = self._sql, self._now
+        known = _chosen(await self._fetch(sql.fetch_communities), slug)
         community, time_zone = known["community"], known["time_zone"]
-        rows = await connection.fetch(sql.fetch_weeks, community, MOST_WEEKS + 1)
+        rows = await self._fetch(sql.fetch_weeks, community, MOST_WEEKS + 1)
         weeks = _weeks(rows, now, time_zone)
         last = next((week for week in reversed(weeks) if week.is_over), None)
         since = _midnight(last.first_day if last else now.date(), time_zone)
         until = _midnight(last.first_day + WEEK if last else now.date(), time_zone)
-        flags = await connection.fetch(sql.fetch_flags, community, since, until)
-        urgent = await connection.fetch(sql.fetch_most_urgent_cases, community, MOST_URGENT)
-        languages = await connection.fetch(sql.fetch_languages_of_cases, community)
+        flags = await self._fetch(sql.fetch_flags, community, since, until)
+        urgent = await self._fetch(sql.fetch_most_urgent_cases, community, MOST_URGENT)
+        languages = await self._fetch(sql.fetch_languages_of_cases, community)
         return Report(
             community=community,
             name=known["name"],
@@ -274,18 +277,21 @@ class _Reader:
             totals=Totals(**{name: known[name] for name in Totals.__dataclass_fields__}),
             weeks=weeks,
             key_figure=_key_figure(rows, last, time_zone),
-            flags=tuple(FlagReason(**dict(row)) for row in flags),
-            departments=_departments(await connection.fetch(sql.fetch_open_cases, community, now)),
-            most_urgent=tuple(Case(**dict(row)) for row in urgent),
+            flags=tuple(FlagReason(**row) for row in flags),
+            departments=_departments(await self._fetch(sql.fetch_open_cases, community, now)),
+            most_urgent=tuple(Case(**row) for row in urgent),
             languages_of_cases={row["language"]: row["cases"] for row in languages},
             sources=_sources(
-                await connection.fetch(sql.fetch_sources, community, since),
-                await connection.fetch(sql.fetch_source_health),
+                await self._fetch(sql.fetch_sources, community, since),
+                await self._fetch(sql.fetch_source_health),
             ),
         )
 
+    async def _fetch(self, sql: str, *arguments: object) -> list[Row]:
+        return [dict(row) for row in await self._connection.fetch(sql, *arguments)]
 
-def _chosen(rows: Sequence[asyncpg.Record], slug: str | None) -> asyncpg.Record:
+
+def _chosen(rows: Sequence[Row], slug: str | None) -> Row:
     known = {row["community"]: row for row in rows}
     names = ", ".join(known)
     if slug is None and len(rows) == 1:
@@ -299,11 +305,11 @@ def _chosen(rows: Sequence[asyncpg.Record], slug: str | None) -> asyncpg.Record:
     return known[slug]
 
 
-def _weeks(rows: Sequence[asyncpg.Record], now: datetime, time_zone: str) -> tuple[Week, ...]:
+def _weeks(rows: Sequence[Row], now: datetime, time_zone: str) -> tuple[Week, ...]:
     """The measured weeks without a gap, up to the last whole one, and the running one."""
-    measured: dict[date, dict[str, asyncpg.Record]] = {}
+    measured: dict[date, dict[str, Row]] = {}
     for row in rows:
-        first_day = row["window_start"].astimezone(ZoneInfo(time_zone)).date()
+        first_day = local_day(row["window_start"], time_zone)
         measured.setdefault(first_day, {})[row["metric"]] = row
     if not measured:
         return ()
@@ -316,7 +322,7 @@ def _weeks(rows: Sequence[asyncpg.Record], now: datetime, time_zone: str) -> tup
     return tuple(_week(day, measured.get(day, {}), is_over=day < running) for day in days)
 
 
-def _week(first_day: date, metrics: Mapping[str, asyncpg.Record], *, is_over: bool) -> Week:
+def _week(first_day: date, metrics: Mapping[str, Row], *, is_over: bool) -> Week:
     def value(metric: str) -> int:
         row = metrics.get(metric)
         return int(row["value"] or 0) if row else 0
@@ -343,11 +349,9 @@ def _week(first_day: date, metrics: Mapping[str, asyncpg.Record], *, is_over: bo
     )
 
 
-def _key_figure(
-    rows: Sequence[asyncpg.Record], week: Week | None, time_zone: str
-) -> KeyFigure | None:
+def _key_figure(rows: Sequence[Row], week: Week | None, time_zone: str) -> KeyFigure | None:
     by_day = {
-        row["window_start"].astimezone(ZoneInfo(time_zone)).date(): row
+        local_day(row["window_start"], time_zone): row
         for row in rows
         if row["metric"] == "activity"
     }
@@ -362,7 +366,7 @@ def _key_figure(
     )
 
 
-def _departments(rows: Sequence[asyncpg.Record]) -> tuple[Department, ...]:
+def _departments(rows: Sequence[Row]) -> tuple[Department, ...]:
     intents: dict[str, Counter[str]] = {}
     priorities: dict[str, Counter[Priority]] = {}
     past_due: Counter[str] = Counter()
@@ -384,10 +388,8 @@ def _departments(rows: Sequence[asyncpg.Record]) -> tuple[Department, ...]:
     return tuple(sorted(departments, key=lambda one: (-one.open_cases, one.name)))
 
 
-def _sources(
-    measured: Sequence[asyncpg.Record], health: Sequence[asyncpg.Record]
-) -> tuple[Source, ...]:
-    looked_at: dict[str, Any] = {row["source"]: row for row in health}
+def _sources(measured: Sequence[Row], health: Sequence[Row]) -> tuple[Source, ...]:
+    looked_at = {row["source"]: row for row in health}
     posts = {row["source"]: row for row in measured}
     return tuple(
         Source(
@@ -404,8 +406,13 @@ def _sources(
 
 def monday_of(moment: datetime, time_zone: str) -> date:
     """The Monday of the week that the moment is in, where the community lives."""
-    day = moment.astimezone(ZoneInfo(time_zone)).date()
+    day = local_day(moment, time_zone)
     return day - day.weekday() * DAY
+
+
+def local_day(moment: datetime, time_zone: str) -> date:
+    """The day that the moment is in, where the community lives."""
+    return moment.astimezone(ZoneInfo(time_zone)).date()
 
 
 def _midnight(day: date, time_zone: str) -> datetime:
@@ -450,11 +457,13 @@ def compared(number: int, before: int) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """A length of time in its two largest units: `45 s`, `12 min`, `1 h 20 min`, `2 d 3 h`."""
+    """A length of time, as exact as one needs it: `45 s`, `1 h 20 min`, `2 d 3 h`, `9 d`."""
     if seconds < 60:
         return f"{int(seconds)} s"
     minutes = round(seconds / 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    if days >= EXACT_DAYS:
+        return f"{days} d"
     if days:
         return f"{days} d {hours} h" if hours else f"{days} d"
     if hours:

@@ -4,6 +4,7 @@ The page is built as a tree of elements, so that whatever members, sources or po
 and can never become markup.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import NamedTuple
@@ -25,7 +26,7 @@ from klankbord_standalone.report import (
     span,
     spelled,
 )
-from klankbord_standalone.words import LANGUAGE_NAMES, intents_listed
+from klankbord_standalone.words import LANGUAGE_NAMES, intents_listed, printable
 
 Child = Element | str | None
 Cell = tuple[str, Child]
@@ -63,15 +64,15 @@ def _element(tag: str, attributes: Mapping[str, str] | None = None, /, *children
         if isinstance(child, Element):
             made.append(child)
         elif child is not None and len(made):
-            made[-1].tail = f"{made[-1].tail or ''}{_printable(child)}"
+            made[-1].tail = f"{made[-1].tail or ''}{printable(child)}"
         elif child is not None:
-            made.text = f"{made.text or ''}{_printable(child)}"
+            made.text = f"{made.text or ''}{printable(child)}"
     return made
 
 
-def _printable(text: str) -> str:
-    """Text that any browser reads as it stands: no control characters but white space."""
-    return "".join(char for char in text if char.isprintable() or char in " \n\t")
+def _foreign(text: str) -> Element:
+    """Somebody else's words: which way they run does not touch what stands around them."""
+    return _element("bdi", {}, text)
 
 
 def _classed(tag: str, name: str, *children: Child) -> Element:
@@ -141,7 +142,7 @@ def _header(report: Report) -> Element:
     return _element(
         "header",
         {},
-        _classed("p", "eyebrow", _element("b", {}, report.name), when),
+        _classed("p", "eyebrow", _element("b", {}, _foreign(report.name)), when),
         _element("h1", {}, report.sentence),
         _classed("p", "lead", _lead(report)),
         _figures(report) if week else None,
@@ -394,12 +395,12 @@ def _case_row(case: Case, report: Report) -> list[Cell]:
         ("", case.intent),
         ("", case.department),
         ("", LANGUAGE_NAMES.get(case.language, case.language)),
-        ("", _place(case)),
+        ("", _place(case, report.time_zone)),
     ]
 
 
-def _place(case: Case) -> Element:
-    said = f"{case.source}, {shortly(case.published.date())}"
+def _place(case: Case, time_zone: str) -> Element:
+    said = f"{case.source}, {local(case.published, time_zone, '%H:%M')}"
     if case.url is None or urlsplit(case.url).scheme not in LINKED:
         return _element("span", {}, said)
     of = f"{case.priority} {case.intent} in {said}"
@@ -413,7 +414,7 @@ def _moderation(report: Report) -> Element:
     title = "What was flagged, and why"
     if not report.flags:
         return _section(title, "Nothing. No rule of the policy found anything.")
-    labels = report.totals.flagged_posts_by_label
+    labels = dict(Counter(report.totals.flagged_posts_by_label).most_common())
     in_all = counted(report.totals.flagged_posts, "post")
     of_which = f": {_listed(labels)}" if labels else ""
     shadow = report.shadow_flags
@@ -440,7 +441,7 @@ def _flag_table(caption: str, flags: Sequence[FlagReason]) -> Element | None:
                 ("n", f"{flag.posts:,}"),
                 ("n", f"{flag.posts_in_week:,}"),
                 ("", _classed("span", f"tag {flag.severity}", flag.severity)),
-                ("wide", flag.explanation),
+                ("wide", _foreign(flag.explanation)),
                 ("soft", flag.rule),
             ]
             for flag in flags
@@ -481,7 +482,10 @@ def _sources(report: Report) -> Element:
             ("", source.name),
             ("n", f"{source.posts:,}"),
             ("n", f"{source.posts_in_week:,}"),
-            ("wide warn" if source.is_healthy is False else "wide", _health(source, report)),
+            (
+                "wide warn" if source.is_healthy is False else "wide",
+                _foreign(_health(source, report)),
+            ),
         ]
         for source in report.sources
     ]

@@ -16,9 +16,10 @@ from klankbord_standalone.report import (
     counted,
     lasting,
     local,
+    local_day,
     shortly,
 )
-from klankbord_standalone.words import LANGUAGE_NAMES, intents_listed
+from klankbord_standalone.words import LANGUAGE_NAMES, intents_listed, printable
 
 BAR = 18
 """The longest bar, in characters."""
@@ -28,10 +29,10 @@ EIGHTHS = " ▏▎▍▌▋▊▉█"
 def render_text(report: Report, out: Console) -> None:
     """Print the report."""
     out.print()
-    out.print(Text(report.name, style="bold"))
-    out.print(Text(report.sentence))
+    out.print(_text(report.name, style="bold"))
+    out.print(_text(report.sentence))
     if not report.is_settled:
-        out.print(Text("Some of what was heard is still being counted."))
+        out.print(_text("Some of what was heard is still being counted."))
     _growth(report, out)
     _activity(report, out)
     _cases(report, out)
@@ -75,16 +76,17 @@ def _activity(report: Report, out: Console) -> None:
         _heading("Activity", out)
         previous = figure.previous
         change = f", {compared(figure.value, previous)} the week before" if previous else ""
-        out.print(Text(f"{figure.value:,} points last week{change}"))
-        out.print(Text(f"= {figure.worked_out}"))
+        out.print(_text(f"{figure.value:,} points last week{change}"))
+        out.print(_text(f"= {figure.worked_out}"))
     if week is not None and week.response_seconds is not None:
         was = before.response_seconds if before else None
         change = f" ({lasting(was)} the week before)" if was is not None else ""
         opened = week.answered + week.unanswered
         _heading("First answers", out)
         out.print(
-            Text(
-                f"Half of them within {lasting(week.response_seconds)}{change}; "
+            _text(
+                f"Half of those who were answered waited no longer than "
+                f"{lasting(week.response_seconds)}{change}; "
                 f"{week.answered:,} of {counted(opened, 'conversation')} were answered."
             )
         )
@@ -101,7 +103,7 @@ def _cases(report: Report, out: Console) -> None:
         out,
         numbers={1, 3},
     )
-    out.print(Text("\nThe most urgent:"))
+    out.print(_text("\nThe most urgent:"))
     _table(
         ["Priority", "Due", "What", "For", "Language", "Said"],
         [
@@ -111,7 +113,7 @@ def _cases(report: Report, out: Console) -> None:
                 case.intent,
                 case.department,
                 LANGUAGE_NAMES.get(case.language, case.language),
-                f"{case.source}, {shortly(case.published.date())}",
+                f"{case.source}, {shortly(local_day(case.published, report.time_zone))}",
             ]
             for case in report.most_urgent
         ],
@@ -134,7 +136,7 @@ def _flags(report: Report, out: Console) -> None:
     _heading(f"What was flagged, and why: {counted(flagged, 'post')}", out)
     _flag_table(report.live_flags, out)
     if report.shadow_flags:
-        out.print(Text("\nOnly watched; shadow rules do not act:"))
+        out.print(_text("\nOnly watched; shadow rules do not act:"))
         _flag_table(report.shadow_flags, out)
 
 
@@ -162,7 +164,7 @@ def _languages(report: Report, out: Console) -> None:
         names = {
             LANGUAGE_NAMES.get(tag, tag): cases for tag, cases in report.languages_of_cases.items()
         }
-        out.print(Text(_listed(names)))
+        out.print(_text(_listed(names)))
 
 
 def _sources(report: Report, out: Console) -> None:
@@ -171,7 +173,7 @@ def _sources(report: Report, out: Console) -> None:
         line = f"{source.name}: {counted(source.posts, 'post')}, {source.posts_in_week:,} last week"
         if source.is_healthy is False:
             line += f"; not heard: {source.reason or 'no reason known'}"
-        out.print(Text(line))
+        out.print(_text(line))
 
 
 def _listed(numbers: Mapping[str, int]) -> str:
@@ -180,7 +182,12 @@ def _listed(numbers: Mapping[str, int]) -> str:
 
 def _heading(text: str, out: Console) -> None:
     out.print()
-    out.print(Text(text, style="bold"))
+    out.print(_text(text, style="bold"))
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Words that are words, whatever they look like to rich or to the terminal."""
+    return Text(printable(words), style)
 
 
 def _table(
@@ -189,10 +196,9 @@ def _table(
     out: Console,
     numbers: frozenset[int] | set[int] = frozenset(),
 ) -> None:
-    """A table; cells are text, whatever they look like to rich."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, header_style="dim")
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place in numbers else "left")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(_text, row))
     out.print(table)

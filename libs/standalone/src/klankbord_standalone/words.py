@@ -1,6 +1,7 @@
-"""Names for what is stored as a code."""
+"""Words for people: names for what is stored as a code, and foreign text made safe to show."""
 
 from collections.abc import Mapping
+from unicodedata import category
 
 LANGUAGE_NAMES: Mapping[str, str] = {
     "cs": "Czech",
@@ -24,6 +25,9 @@ LANGUAGE_NAMES: Mapping[str, str] = {
 }
 """English names of languages, by their BCP 47 tag."""
 
+UNPRINTABLE = ("Cc", "Cs")
+"""Control characters, with which a text could steer a terminal, and halves of surrogates."""
+
 MANY: Mapping[str, str] = {
     "bug": "bugs",
     "idea": "ideas",
@@ -42,3 +46,8 @@ def intents_listed(numbers: Mapping[str, int]) -> str:
         f"{number:,} {intent if number == 1 else MANY.get(intent, intent)}"
         for intent, number in numbers.items()
     )
+
+
+def printable(text: str) -> str:
+    """The text without what may stand neither in a page nor in a terminal."""
+    return "".join(char for char in text if char in "\n\t" or category(char) not in UNPRINTABLE)

@@ -64,8 +64,8 @@ _SPECIAL_V6 = tuple(
 class FetchError(Exception):
     """A document could not, or must not, be fetched. The message is for the person who asked.
 
-    `code` is a short slug: bad-address, not-public, port-not-allowed, too-many-redirects,
-    too-large, too-slow, bad-encoding, unreachable.
+    `code` says the same as one word: bad_address, not_public, port_not_allowed,
+    too_many_redirects, too_large, too_slow, bad_encoding, unreachable.
     """
 
     def __init__(self, code: str, why: str) -> None:
@@ -146,7 +146,7 @@ class Fetcher:
                 return await self._follow(url, headers or {})
         except TimeoutError:
             raise FetchError(
-                "too-slow", f"{url} did not answer in full within {self._max_seconds:g} seconds"
+                "too_slow", f"{url} did not answer in full within {self._max_seconds:g} seconds"
             ) from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
             raise FetchError("unreachable", f"{url} gave no answer: {error}") from error
@@ -162,7 +162,7 @@ class Fetcher:
             current = urljoin(current, location)
             always_permanent = always_permanent and answer.status in _PERMANENT
             moved_to = current if always_permanent else moved_to
-        raise FetchError("too-many-redirects", f"{url} redirects more than {MAX_REDIRECTS} times")
+        raise FetchError("too_many_redirects", f"{url} redirects more than {MAX_REDIRECTS} times")
 
     async def _get_one(self, url: str, headers: Mapping[str, str]) -> Fetched:
         target = _parse_url(url)
@@ -202,11 +202,11 @@ def _parse_url(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise FetchError("bad-address", f"{url!r} is no web address: {error}") from error
+        raise FetchError("bad_address", f"{url!r} is no web address: {error}") from error
     if parsed.scheme not in PORTS or not parsed.host:
-        raise FetchError("bad-address", f"{url!r} is no http or https address")
+        raise FetchError("bad_address", f"{url!r} is no http or https address")
     if parsed.userinfo:
-        raise FetchError("bad-address", "an address with a name or password in it is not fetched")
+        raise FetchError("bad_address", "an address with a name or password in it is not fetched")
     return parsed
 
 
@@ -227,7 +227,7 @@ async def read_capped(chunks: AsyncIterator[bytes], encoding: str, max_bytes: in
         # 47: zlib finds out by itself whether the header is gzip's or zlib's.
         decompressor = zlib.decompressobj(47)
     else:
-        raise FetchError("bad-encoding", f"the body has Content-Encoding {encoding!r}; use gzip")
+        raise FetchError("bad_encoding", f"the body has Content-Encoding {encoding!r}; use gzip")
     body = bytearray()
     async for chunk in chunks:
         try:
@@ -238,9 +238,9 @@ async def read_capped(chunks: AsyncIterator[bytes], encoding: str, max_bytes: in
                 else decompressor.decompress(chunk, max_bytes + 1 - len(body))
             )
         except zlib.error as error:
-            raise FetchError("bad-encoding", f"the body is no {encoding} stream") from error
+            raise FetchError("bad_encoding", f"the body is no {encoding} stream") from error
         if len(body) > max_bytes:
-            raise FetchError("too-large", f"the body is larger than {max_bytes:,} bytes")
+            raise FetchError("too_large", f"the body is larger than {max_bytes:,} bytes")
     return bytes(body)
 
 
@@ -277,13 +277,13 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
             return
         if not is_public(address):
             raise FetchError(
-                "not-public",
+                "not_public",
                 f"{host} is {address}, which is not a public address; if it is a server of yours, "
                 "add the host or its network to the allowed addresses",
             )
         if port not in PORTS.values():
             raise FetchError(
-                "port-not-allowed",
+                "port_not_allowed",
                 f"{host} is asked for on port {port}; only 80 and 443 are fetched from, "
                 "unless the host is added to the allowed addresses",
             )

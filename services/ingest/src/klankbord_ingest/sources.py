@@ -178,7 +178,9 @@ class Sources:
     def importing(self, name: str, community: str, platform: str | None = None) -> Source:
         """The source under which history is imported: a listed one, or one made for the occasion.
 
-        A listed source of any kind will do: history of a forum belongs to the forum's source.
+        A listed source of any kind will do: history of a forum belongs to the forum's source. So
+        will a community that is not listed: it is counted in UTC, and listing it later gives it
+        a name and a time zone.
 
         Args:
             name: the source's name.
@@ -187,13 +189,11 @@ class Sources:
                 name, where it is left out.
 
         Raises:
-            LookupError: there is no such community, or the source belongs to another one.
-            pydantic.ValidationError: the name or the platform cannot be one.
+            LookupError: the source belongs to another community.
+            pydantic.ValidationError: a name or the platform cannot be one.
         """
         entry = ImportEntry(name=name, community=community, kind="import", platform=platform)
-        if (home := self.communities.get(community)) is None:
-            known = ", ".join(sorted(self.communities))
-            raise LookupError(f"there is no community {community!r}; klankbord.yaml lists {known}")
+        home = self.communities.get(community) or self._unlisted(community)
         listed = self.by_name.get(name)
         if listed is None:
             return Source(name, home, "import", entry.platform or name, "attested")
@@ -204,6 +204,12 @@ class Sources:
             )
         own = entry.platform or listed.platform
         return Source(name, home, "import", own, "attested", listed.language)
+
+    def _unlisted(self, community: str) -> Community:
+        languages = {tag for listed in self.communities.values() for tag in listed.languages}
+        return Community(
+            slug=community, name=community, time_zone="UTC", languages=tuple(sorted(languages))
+        )
 
 
 def parse_sources(body: bytes) -> Sources:

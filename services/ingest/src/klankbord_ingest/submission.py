@@ -14,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError, ValidationError, to_json
 
-from klankbord_ingest.markup import plain_text, sanitised
+from klankbord_ingest.markup import TooDeepError, plain_text, sanitised
 from klankbord_ingest.sources import Source
 from klankbord_schemas.event import Data
 from klankbord_schemas.interaction import InteractionKind
@@ -69,7 +69,10 @@ def _language_tag(value: object) -> object:
 
 
 def _harmless(markup: str) -> str:
-    harmless = sanitised(markup)
+    try:
+        harmless = sanitised(markup)
+    except TooDeepError as error:
+        raise PydanticCustomError("too_deep", "{why}", {"why": str(error)}) from None
     if len(harmless) > MAX_HTML:
         raise PydanticCustomError(
             "string_too_long",
@@ -273,6 +276,7 @@ REASONS = {
     "before_1970": ("before_1970", f"lies before 1970; {A_MOMENT}"),
     "string_too_long": ("too_long", "is longer than {max_length} characters; shorten it"),
     "too_long": ("too_many", "holds more than {max_length}; send fewer"),
+    "too_deep": ("too_deep", "{why}"),
     "post_too_large": ("too_long", f"takes more than {MAX_POST_BYTES} bytes in all; shorten it"),
     "literal_error": ("unknown_value", "is {input}, none of {expected}"),
     "string_unicode": ("no_unicode", "holds half of a surrogate pair, which is no text"),

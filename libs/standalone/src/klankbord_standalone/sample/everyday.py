@@ -141,7 +141,7 @@ class Everyday:
         book = phrases(language)
         sentences = book.staff[kind] if by_staff else getattr(book, sort)
         delay = chance.delay(STAFF_DELAY if by_staff else MEMBER_DELAY[opening.source])
-        moment = max(answered.at if by_staff else latest.at, answered.at) + delay
+        moment = (opening.at if by_staff else latest.at) + delay
         thread = opening.native_id.removesuffix("-0")
         return SamplePost(
             native_id=f"{thread}-{len(posts)}",
@@ -163,7 +163,7 @@ class Everyday:
         if later >= self._end:
             return posts
         if chance.happens(CORRECTED):
-            text = f"{last.text} ({chance.pick(phrases(language).closing[2:3])})"
+            text = self._writer.corrected(language, last.text)
             posts[-1] = replace(last, edit=Edit(later, text, last.meaning))
         elif chance.happens(TAKEN_BACK):
             posts[-1] = replace(last, deleted_at=later)

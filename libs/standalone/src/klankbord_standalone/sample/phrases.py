@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -57,10 +57,8 @@ class Phrases(BaseModel):
     """How the makers answer each kind of post."""
     opening: Sentences
     closing: Sentences
-
-
-Sort = Literal["talk", "reply", "agree", "helping", "staff"]
-"""How a sentence is used; `staff` answers a kind of post."""
+    correction: Sentences
+    """What an author adds who changes a post."""
 
 
 @cache
@@ -96,6 +94,11 @@ class Writer:
                 self._written.add(text)
                 return text
         raise ValueError(f"the {language} sentences are used up: {sentences[0]!r} and its like")
+
+    def corrected(self, language: str, text: str) -> str:
+        """The same text, as its author leaves it after a second look."""
+        book = phrases(language)
+        return f"{text} {self._filled(self._chance.pick(book.correction), book, '')}"
 
     def _filled(self, sentence: str, book: Phrases, you: str) -> str:
         filled = {"you": you}

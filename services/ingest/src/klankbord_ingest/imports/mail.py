@@ -16,19 +16,13 @@ from hashlib import sha256
 from typing import Any
 
 from klankbord_ingest.imports.row import SHOWN, Refusal, validated
-from klankbord_ingest.markup import plain_text
+from klankbord_ingest.markup import TooDeepError, plain_text
 from klankbord_ingest.submission import Submission
 
 MAX_ID = 500
 MAX_LINE = 2_000
-MAX_NESTING = 200
-"""How deep HTML may nest before it is not read: the time that takes grows with the square of it."""
 
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-_VOID = frozenset(
-    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"]
-)
 _SIGNATURE = re.compile(r"^-- ?$", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _HEADERS_OF_MAIL = ("from", "sender", "to", "date", "subject", "message-id", "received")
@@ -50,13 +44,8 @@ def read_mail(body: bytes, received: datetime | None = None) -> Submission | Ref
         return refusal or validated(_document(mail, body, received), shown)
     except RecursionError:
         return Refusal("no_mail", "the mail's parts are nested too deep to be read", row=shown)
-    except _TooDeepError:
-        why = f"the mail's HTML nests deeper than {MAX_NESTING} tags"
-        return Refusal("too_deep", why, "content", shown)
-
-
-class _TooDeepError(Exception):
-    """HTML nests deeper than it is read."""
+    except TooDeepError as error:
+        return Refusal("too_deep", str(error), "content", shown)
 
 
 def _refusal(mail: Message, shown: str) -> Refusal | None:
@@ -165,10 +154,7 @@ def _words(mail: Message) -> str:
             html = part
     if html is None:
         return ""
-    markup = _part_text(html)
-    if _nesting(markup) > MAX_NESTING:
-        raise _TooDeepError
-    return plain_text(markup)
+    return plain_text(_part_text(html))
 
 
 def _is_attached(part: Message) -> bool:
@@ -200,14 +186,3 @@ def _new_words(text: str) -> str:
     own = _SIGNATURE.split(text.replace("\r\n", "\n"), maxsplit=1)[0]
     kept = "\n".join(line.rstrip() for line in own.split("\n") if not line.startswith(">"))
     return _EMPTY_LINES.sub("\n\n", kept).strip()
-
-
-def _nesting(markup: str) -> int:
-    """How many tags are open at once, at most; those that never close count as open."""
-    depth = deepest = 0
-    for closing, name in _TAG.findall(markup):
-        if name.lower() in _VOID:
-            continue
-        depth = max(depth - 1, 0) if closing else depth + 1
-        deepest = max(deepest, depth)
-    return deepest

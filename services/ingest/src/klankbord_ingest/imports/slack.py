@@ -8,7 +8,7 @@ import html
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
@@ -287,20 +287,13 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
     )
 
 
-class NameOf(Protocol):
-    """Tells how a member is called."""
-
-    def __call__(self, user: str) -> str:
-        """The name of the member of that id."""
-
-
-def readable(text: str, name_of: NameOf) -> str:
+def readable(text: str, name_of: Callable[[str], str]) -> str:
     """Slack's markup as plain text: `<@U1>` is `@jo`, `<https://x.org|here>` gives both parts."""
     plain = _MARKUP.sub(lambda found: _reference(found[1], name_of), text)
     return html.unescape(plain).replace("\0", "").strip()
 
 
-def _reference(inside: str, name_of: NameOf) -> str:
+def _reference(inside: str, name_of: Callable[[str], str]) -> str:
     target, _, label = inside.partition("|")
     if target.startswith("@"):
         return f"@{label or name_of(target[1:])}"
