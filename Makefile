@@ -17,11 +17,12 @@ $(VENV)/.ready: requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
+	@if command -v npm >/dev/null; then npm ci --silent --prefix examples; else echo "no npm here: the Node example is not set up"; fi
 	@touch $@
 
 setup-system: ## install what some tests need from Debian (root): PostgreSQL, Node.js, Chromium
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends postgresql nodejs chromium
+	apt-get install -y -q --no-install-recommends postgresql chromium $$(command -v npm >/dev/null || echo nodejs npm)
 
 demo: setup ## play a sample community through every service and show what a community manager sees
 	$(BIN)/klankbord demo

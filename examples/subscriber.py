@@ -56,7 +56,8 @@ async def main(name: str, seed_file: str, url: str) -> None:
                     flush=True,
                 )
             await message.ack()
-    await client.drain()
+    await client.flush()  # the last acknowledgements
+    await client.close()
 
 
 if __name__ == "__main__":

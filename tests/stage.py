@@ -49,6 +49,7 @@ def submission(number: int, content: str) -> dict[str, Any]:
 class Stage:
     """An installation under test."""
 
+    home: Home
     everything: Standalone
     forum: Sender
 
@@ -102,14 +103,13 @@ class Stage:
 
     def logs(self) -> dict[str, list[dict[str, Any]]]:
         """Every log line of every service."""
-        folder = Path(self.everything.running.credentials).parent / "logs"
         return {
             log.stem: [
                 json.loads(line)
                 for line in log.read_text(encoding="utf-8").splitlines()
                 if line.startswith("{")
             ]
-            for log in folder.glob("*.log")
+            for log in self.home.logs.glob("*.log")
         }
 
 
@@ -128,9 +128,8 @@ async def stage(config: dict[str, Any] | None = None) -> AsyncIterator[Stage]:
             standalone.start(home) as everything,
             httpx.AsyncClient(timeout=20, trust_env=False) as http,
         ):
-            yield Stage(
-                everything, Sender(http, everything.running.address("ingest"), "forum", key)
-            )
+            forum = Sender(http, everything.running.address("ingest"), "forum", key)
+            yield Stage(home, everything, forum)
     finally:
         PostgresServer(home.data / "postgres", "").erase()
         shutil.rmtree(folder)

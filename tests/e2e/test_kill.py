@@ -49,6 +49,7 @@ async def test_nothing_is_lost_and_nothing_counts_twice_under_kill_9() -> None:
 
         heard = Counter(event["id"] for event in await scene.events("INGEST"))
         assert len(heard) == POSTS
+        assert set(heard.values()) == {1}
         await every_service_counted_each_once(scene)
         assert (await scene.status()).dead_letters == 0
 

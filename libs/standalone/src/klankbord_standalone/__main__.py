@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +23,7 @@ from klankbord_standalone.dlq import DeadLetterQueue, dead_letters
 from klankbord_standalone.report import read_report
 from klankbord_standalone.report_html import render_html
 from klankbord_standalone.report_text import render_text
+from klankbord_standalone.sample import SEED
 from klankbord_standalone.standalone import reach, start
 from klankbord_standalone.status import Status, read_status
 from klankbord_standalone.subscribers import invite, remember
@@ -103,7 +104,7 @@ async def up(place: Place) -> None:
 @command(app, "demo")
 async def demo(
     place: Place,
-    seed: Annotated[int, typer.Option(help="Another seed is another community.")] = 1,
+    seed: Annotated[int, typer.Option(help="Another seed is another eight weeks.")] = SEED,
     today: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The day it plays on. [default: today]"),
@@ -186,8 +187,11 @@ async def tail(
     except ValueError as error:
         raise UsageError(str(error)) from None
     follow = follow and (place.home.running() is not None or place.elsewhere is not None)
-    async with reach(place.home, place.elsewhere) as installation:
-        async for event in tail_events(installation, subject, begin, durable, follow=follow):
+    async with (
+        reach(place.home, place.elsewhere) as installation,
+        aclosing(tail_events(installation, subject, begin, durable, follow=follow)) as events,
+    ):
+        async for event in events:
             if as_json:
                 print_json(event)
             else:

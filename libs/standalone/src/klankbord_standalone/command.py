@@ -7,6 +7,7 @@ existing servers), as one `Place`; and an error that a user can act on ends it w
 import asyncio
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -143,6 +144,10 @@ def _explain(run: Run, where: dict[str, Any], arguments: dict[str, Any]) -> None
         _end(2, str(error))
     except EXPLAINED as error:
         _end(1, str(error))
+    except BrokenPipeError:
+        # whoever read our output has had enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except (NatsError, asyncpg.PostgresError, OSError) as error:
         _end(1, f"a server does not do its part: {type(error).__name__}: {error}")
     except KeyboardInterrupt:

@@ -162,8 +162,9 @@ class PostgresServer:
         await self.start()
 
     def erase(self) -> None:
-        """Delete the data, wherever it is. The server must be stopped."""
-        shutil.rmtree(self.folder)
+        """Delete the data, wherever it is, if there is any. The server must be stopped."""
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
         if self._folder.is_symlink():
             self._folder.unlink()
 

@@ -59,6 +59,7 @@ class Installation:
             nkeys_seed=str(self.seed_file(name)),
             inbox_prefix=f"_INBOX_{name}",
             allow_reconnect=False,
+            error_cb=_raised_anyway,
         )
 
     async def provision(self, replicas: int = 1) -> list[Change]:
@@ -69,6 +70,10 @@ class Installation:
             return changes + await apply(client, replicas)
         finally:
             await client.close()
+
+
+async def _raised_anyway(_error: Exception) -> None:
+    """nats-py would print a traceback of what the call raises to its caller too."""
 
 
 class Servers:

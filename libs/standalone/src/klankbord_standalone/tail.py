@@ -5,7 +5,7 @@ import re
 import signal
 from asyncio import Event as Flag
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,7 +56,7 @@ def parse_since(text: str, now: datetime) -> Since:
 
 async def tail(
     installation: Installation, subject: str, since: Since, durable: str | None, *, follow: bool
-) -> AsyncIterator[dict[str, Any]]:
+) -> AsyncGenerator[dict[str, Any], None]:
     """The events of a subject, each once by its id; ends at the last one unless it follows.
 
     With a durable name the place is kept at the server, and the next tail of that name goes on
@@ -106,7 +106,8 @@ async def tail(
                 if stop.is_set():
                     break
     finally:
-        await client.drain()
+        await client.flush()  # the last acknowledgements
+        await client.close()
 
 
 def line_of(event: dict[str, Any]) -> Text:

@@ -1,6 +1,6 @@
 """Where the community talks: the part of `klankbord.yaml` that ingest reads.
 
-Secrets are not in that file: see `secrets.py`.
+Secrets are not in that file: see `keys.py`.
 """
 
 import re

@@ -1,0 +1,104 @@
+"""Real data that nobody here wrote, through the real doors: counted, refused with reasons, once.
+
+Runs where `../shared/real` lies beside the repository, and skips elsewhere.
+"""
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from stage import Stage, stage
+
+from klankbord_ingest.fetch import Allowed, Fetcher
+from klankbord_ingest.imports.client import (
+    Circumstances,
+    ImportFailedError,
+    ImportResult,
+    Target,
+    import_path,
+    import_url,
+)
+
+REAL = Path(__file__).parents[3] / "shared" / "real" / "payloads"
+FEED_FILES = {".xml", ".rss", ".atom", ".rdf", ".json"}
+EVERY = int(os.environ.get("KLANKBORD_TEST_EVERY_FEED", "25"))
+"""Every how manieth feed is imported: each takes a reader process, and 1 is all of them."""
+HERE = Circumstances(zone=UTC, heard=datetime(2026, 3, 1, tzinfo=UTC))
+
+pytestmark = pytest.mark.skipif(not REAL.exists(), reason="../shared/real is not here")
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    """Every file of the feeds, served over HTTP as it is."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """A line per feed, which nobody reads."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(REAL / "feeds")))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def add(total: Counter[str], result: ImportResult) -> None:
+    total.update({"received": result.received, "duplicate": result.duplicate})
+    total.update({"refused": result.refused} | result.reasons)
+
+
+async def import_feeds(scene: Stage, address: str) -> Counter[str]:
+    total: Counter[str] = Counter()
+    fetcher = Fetcher(Allowed.of(["127.0.0.1"]))
+    files = [file for file in sorted((REAL / "feeds").rglob("*")) if file.suffix in FEED_FILES]
+    for file in files[::EVERY]:
+        total["files"] += 1
+        url = f"{address}/{quote(file.relative_to(REAL / 'feeds').as_posix())}"
+        try:
+            add(
+                total, await import_url(url, target(scene, "feeds"), scene.home.data, HERE, fetcher)
+            )
+        except ImportFailedError as error:
+            total[f"not fetched: {error}"[:80]] += 1
+    return total
+
+
+def target(scene: Stage, source: str) -> Target:
+    return Target(
+        scene.everything.running.address("ingest"), scene.home.operator_token(), "acme", source
+    )
+
+
+async def test_slack_mail_and_feeds_come_in_and_come_in_once(address: str) -> None:
+    async with stage() as scene:
+        first: dict[str, Counter[str]] = {}
+        for round_ in range(2):
+            for name, path in (
+                ("slack", REAL / "slack" / "export-archive" / "tests" / "testarchive.zip"),
+                ("mail", REAL / "email"),
+            ):
+                told: Counter[str] = Counter()
+                add(told, await import_path(path, target(scene, name), scene.home.data, HERE))
+                if round_ == 0:
+                    first[name] = told
+                assert told["received"] == (first[name]["received"] if round_ == 0 else 0)
+                assert told["refused"] == first[name]["refused"]
+            told = await import_feeds(scene, address)
+            if round_ == 0:
+                first["feeds"] = told
+            assert told["received"] == (first["feeds"]["received"] if round_ == 0 else 0)
+            assert told["refused"] == first["feeds"]["refused"]
+        print({name: dict(told) for name, told in first.items()})
+        assert all(told["received"] > 10 for told in first.values())
+        await scene.settled()
+        assert (await scene.status()).dead_letters == 0
