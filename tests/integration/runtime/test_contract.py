@@ -119,6 +119,19 @@ async def test_what_does_not_decode_becomes_a_dead_letter_and_holds_nobody_up(wo
     assert await world.settled()
 
 
+async def test_a_bad_event_as_large_as_the_bus_carries_is_a_dead_letter_too(world: World) -> None:
+    await world.stream.publish(post("x").bus_subject, b"x" * 1_000_000)
+    await world.publish(post("good"))
+    async with world.moderation(nothing):
+        await eventually(lambda: world.handled["good"] == 1)
+        async with asyncio.timeout(20):
+            while not (letters := await world.dead_letters()):
+                await asyncio.sleep(0.1)
+    (letter,) = letters
+    assert (letter.body, letter.stream_sequence) == (b"", 1)
+    assert "1000000 bytes" in letter.detail
+
+
 async def test_a_poison_post_is_tried_alone_three_times_and_its_batchmates_are_handled(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,9 @@ from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.puller import delivery_of
 from klankbord_schemas.topology import Consumer
 
+MAX_BODY = 700_000
+"""Bytes of a message that a dead letter holds: base64 makes a third more of them, and the bus
+carries 1 MiB."""
 WINDOW = 200
 """How many recent events the breaker looks at."""
 MOST_DEAD = 0.2
@@ -44,7 +47,7 @@ class DeadLetter(BaseModel):
     died: AwareDatetime
     """When it was given up."""
     body: Base64Bytes
-    """The message as it was."""
+    """The message as it was; empty where it is larger than `MAX_BODY`, and stays in its stream."""
 
 
 class DeadLetters:
@@ -62,6 +65,9 @@ class DeadLetters:
             nats.errors.Error, OSError, TimeoutError: it is not kept; do not end the message.
         """
         delivery = delivery_of(message)
+        whole = len(message.data) <= MAX_BODY
+        if not whole:
+            detail += f" (its {len(message.data)} bytes are too many to be kept here)"
         letter = DeadLetter.model_construct(
             stream=consumer.stream,
             stream_sequence=delivery.stream_sequence,
@@ -71,7 +77,7 @@ class DeadLetters:
             detail=detail,
             deliveries=delivery.deliveries,
             died=datetime.now(UTC),
-            body=message.data,
+            body=message.data if whole else b"",
         )
         place = f"dead:{consumer.stream}:{consumer.name}:{delivery.stream_sequence}"
         await publish(

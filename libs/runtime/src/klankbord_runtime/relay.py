@@ -139,7 +139,17 @@ class Relay:
                 ):
                     await connection.execute(f'drop table "{name}"')
                     log.info("dropped %s: everything in it was sent", name)
-            await connection.execute(self._queries.prune_inbox, INBOX_DAYS)
+            await connection.execute(
+                self._queries.prune_default, hour - timedelta(hours=self._settings.kept_hours)
+            )
+        await self._prune_inbox()
+
+    async def _prune_inbox(self) -> None:
+        """Forget what was handled too long ago to come again, in small transactions."""
+        deleted = "DELETE 1"
+        while deleted != "DELETE 0":
+            async with self._database.transaction() as connection:
+                deleted = await connection.execute(self._queries.prune_inbox, INBOX_DAYS)
 
     async def _too_large(self, connection: Connection) -> bool:
         load = await connection.fetchrow(self._queries.outbox_load)

@@ -46,11 +46,13 @@ dlq = typer.Typer(
 subscriber = typer.Typer(no_args_is_help=True, help="Third parties that read events.")
 policy = typer.Typer(no_args_is_help=True, help="The moderation policy.")
 routing = typer.Typer(no_args_is_help=True, help="The routing rules.")
+config = typer.Typer(no_args_is_help=True, help="klankbord.yaml: communities and sources.")
 for name, group in {
     "dlq": dlq,
     "subscriber": subscriber,
     "policy": policy,
     "routing": routing,
+    "config": config,
 }.items():
     app.add_typer(group, name=name)
 
@@ -388,30 +390,29 @@ async def subscriber_add(
         out.print(f"{field:<14}{' '.join(value) if isinstance(value, list) else value}")
 
 
-@policy.command("check")
-def policy_check(file: Path) -> None:
-    """Check a policy file; errors name the line and the fix. Exit code 3: refused."""
-    apply.check(apply.POLICY, file, out)
+def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
+    """Let a group check and apply the file of that kind."""
+
+    def check(file: Path) -> None:
+        apply.check(kind, file, out)
+
+    check.__doc__ = f"Check {what}; errors name the line and the fix. Exit code 3: refused."
+    group.command("check")(check)
+
+    async def put_in_force(place: Place, file: Path) -> None:
+        place.home.prepare()
+        async with reach(place.home, place.elsewhere) as installation:
+            await apply.apply(place.home, installation, kind, file)
+
+    put_in_force.__doc__ = (
+        f"Put {what} in force for every replica, now. Exit code 3: refused, the last one stays."
+    )
+    command(group, "apply")(put_in_force)
 
 
-@command(policy, "apply")
-async def policy_apply(place: Place, file: Path) -> None:
-    """Put a policy file in force for every replica, now. Exit code 3: refused, the last stays."""
-    async with reach(place.home, place.elsewhere) as installation:
-        await apply.apply(place.home, installation, apply.POLICY, file)
-
-
-@routing.command("check")
-def routing_check(file: Path) -> None:
-    """Check a routing file; errors name the line and the fix. Exit code 3: refused."""
-    apply.check(apply.ROUTING, file, out)
-
-
-@command(routing, "apply")
-async def routing_apply(place: Place, file: Path) -> None:
-    """Put a routing file in force for every replica, now. Exit code 3: refused, the last stays."""
-    async with reach(place.home, place.elsewhere) as installation:
-        await apply.apply(place.home, installation, apply.ROUTING, file)
+_files(policy, apply.POLICY, "a policy file")
+_files(routing, apply.ROUTING, "a routing file")
+_files(config, apply.CONFIG, "a klankbord.yaml")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`klankbord policy` and `klankbord routing`: check a file, or put it in force."""
+"""`klankbord policy`, `routing` and `config`: check a file, or put it in force."""
 
 import asyncio
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from klankbord_ingest.sources import parse_sources
 from klankbord_moderation.policy import parse_policy
 from klankbord_routing.rules import parse_rules
 from klankbord_runtime.accepted import Refused
@@ -24,12 +25,14 @@ class Kind:
     """A file that decides how a service works."""
 
     name: str
-    service: str
+    services: tuple[str, ...]
+    """Who works by it, each with a copy of its own."""
     parse: Callable[[bytes], object]
 
 
-POLICY = Kind("policy", "moderation", parse_policy)
-ROUTING = Kind("routing", "routing", parse_rules)
+POLICY = Kind("policy", ("moderation",), parse_policy)
+ROUTING = Kind("routing", ("routing",), parse_rules)
+CONFIG = Kind("klankbord", ("ingest", "metrics"), parse_sources)
 
 
 def check(kind: Kind, file: Path, out: Console) -> None:
@@ -43,16 +46,17 @@ def check(kind: Kind, file: Path, out: Console) -> None:
 
 
 async def apply(home: Home, installation: Installation, kind: Kind, file: Path) -> None:
-    """Let the service itself accept the file, with its own role; ends with its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        f"klankbord_{kind.service}",
-        "apply",
-        kind.name,
-        str(file),
-        env=environment(home, installation, kind.service),
-    )
-    code = await process.wait()
-    if code:
-        raise typer.Exit(code)
+    """Let each service itself accept the file, with its own role; ends with its exit code."""
+    for service in kind.services:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"klankbord_{service}",
+            "apply",
+            kind.name,
+            str(file),
+            env=environment(home, installation, service),
+        )
+        code = await process.wait()
+        if code:
+            raise typer.Exit(code)

@@ -74,8 +74,13 @@ class DeadLetterQueue:
 
     async def replay(self, kept: Kept) -> None:
         """Give the event once more to the one consumer that could not handle it."""
-        address = consumer(kept.letter.consumer).replay_subject
-        again = Message(f"replay:{kept.number}", address, kept.letter.body)
+        letter = kept.letter
+        body = letter.body
+        if not body:  # too large for a dead letter: it is where it was
+            original = await self._stream.get_msg(letter.stream, letter.stream_sequence)
+            body = original.data or b""
+        address = consumer(letter.consumer).replay_subject
+        again = Message(f"replay:{kept.number}", address, body)
         await publish(self._client, [again])
         await self._stream.delete_msg(DEAD, kept.number)
 

@@ -8,7 +8,9 @@ returning id;
 
 -- name: prune_inbox
 delete from inbox
-where ctid = any (array(select ctid from inbox where handled < now() - make_interval(days => $1) limit 10000));
+where ctid = any (array(
+    select ctid from inbox where handled < now() - make_interval(days => $1) limit 10000
+));
 
 -- name: begin_attempt
 insert into attempt as a (consumer, stream_sequence, attempts) values ($1, $2, 1)
@@ -59,6 +61,10 @@ select c.relname as name
 from pg_inherits join pg_class c on c.oid = inhrelid
 where inhparent = 'outbox'::regclass and c.relname ~ '^outbox_[0-9]{10}$'
 order by c.relname;
+
+-- name: prune_default
+delete from outbox_default o
+where recorded < $1 and not exists (select from outbox_pending p where p.batch = o.batch);
 
 -- name: has_pending
 select exists (select from outbox_pending where recorded >= $1 and recorded < $2);
