@@ -90,6 +90,16 @@ async def test_a_changed_file_on_disk_is_accepted_at_the_next_start(
     assert (await load(replica(disk), database)).value == "better"
 
 
+async def test_an_edit_that_is_taken_back_comes_into_force_too(
+    database: Database, disk: Path
+) -> None:
+    await load(replica(disk), database)
+    disk.write_bytes(BETTER)
+    await load(replica(disk), database)
+    disk.write_bytes(GOOD)
+    assert (await load(replica(disk), database)).value == "good"
+
+
 async def test_a_bad_file_is_logged_and_the_last_good_one_stays(
     database: Database, disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -70,14 +70,16 @@ class AcceptedFile(Generic[T]):
     async def load(self, connection: Connection) -> None:
         """Offer the file on disk, then take the newest that was accepted.
 
-        The offer is accepted if the file is valid and was never accepted before. A file that is
-        refused is logged, and the last good one stays in force; without one, `problem` says why.
+        The offer is accepted if the file is valid and another one than the last that lay there:
+        so an edit comes into force, also one that takes an edit back, and a mere restart undoes
+        nothing that was applied since. A file that is refused is logged, and the last good one
+        stays in force; without one, `problem` says why.
         """
         offered = await self._offer(connection)
         await self.refresh(connection)
         if self.accepted and offered not in {None, self.digest}:
             log.warning(
-                "%s was accepted before, and another %s after it is in force (%s): "
+                "%s is as it was, and another %s was applied since (%s): "
                 "apply it to put it in force again",
                 self._path,
                 self.name,
@@ -125,7 +127,7 @@ class AcceptedFile(Generic[T]):
         return digest
 
     async def _offer(self, connection: Connection) -> str | None:
-        """Accept the file on disk if it is new and valid; its digest if it is valid."""
+        """Accept the file on disk if it was changed and is valid; its digest if it is valid."""
         try:
             body = self._path.read_bytes() if self._path else None
             if body is None:
@@ -138,7 +140,7 @@ class AcceptedFile(Generic[T]):
             log.error("%s", self._problem)  # noqa: TRY400 - the traceback tells a reader nothing
             return None
         digest = _digest(body)
-        await connection.execute(queries.accept_new_file, self.name, digest, body)
+        await connection.execute(queries.offer_file, self.name, digest, body)
         return digest
 
     def _required(self) -> tuple[str, T]:

@@ -7,11 +7,19 @@ select $1, $2, $3, greatest(clock_timestamp(), max(accepted) + interval '1 micro
 from accepted_file where name = $1
 on conflict (name, digest) do update set accepted = excluded.accepted;
 
--- name: accept_new_file
-insert into accepted_file (name, digest, body, accepted)
-select $1, $2, $3, greatest(clock_timestamp(), max(accepted) + interval '1 microsecond')
-from accepted_file where name = $1
-on conflict (name, digest) do nothing;
+-- name: offer_file
+-- Accepted if someone changed the file on disk: it is another one than the last that lay there.
+insert into accepted_file (name, digest, body, accepted, offered)
+select $1, $2, $3, later, later
+from (
+    select greatest(clock_timestamp(), max(accepted) + interval '1 microsecond') as later
+    from accepted_file where name = $1
+) now
+where $2 is distinct from (
+    select digest from accepted_file
+    where name = $1 and offered is not null order by offered desc, digest limit 1
+)
+on conflict (name, digest) do update set accepted = excluded.accepted, offered = excluded.offered;
 
 -- name: fetch_accepted_file
 -- The newest, unless it is the one that is known already ($2).

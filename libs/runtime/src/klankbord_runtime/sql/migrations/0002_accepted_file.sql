@@ -5,5 +5,6 @@ create table accepted_file (
     digest text not null,
     body bytea not null,
     accepted timestamptz not null default now(),
+    offered timestamptz, -- when it was accepted because it lay on disk; null for one that was applied
     primary key (name, digest)
 );
