@@ -25,7 +25,7 @@ def test_each_service_gets_a_key_and_a_password_of_its_own(tmp_path: Path) -> No
     assert all(key.startswith("U") and len(key) == 56 for key in keys)
     assert len(passwords) == len(SERVICES) + 2
     assert all(len(password) == 43 for password in passwords)
-    assert len(credentials.pseudonym_key_file.read_bytes()) == 32
+    assert len(bytes.fromhex(credentials.pseudonym_key_file.read_text("ascii"))) == 32
 
 
 def test_only_this_user_may_read_them(tmp_path: Path) -> None:
