@@ -23,6 +23,7 @@ from nats.errors import NoRespondersError
 
 from klankbord_runtime.settings import NatsSettings
 from klankbord_schemas.event import CONTENT_TYPE
+from klankbord_schemas.topology import inbox_prefix
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def make_broker(
     return NatsBroker(
         servers=settings.url.split(","),
         name=f"klankbord-{service}",
-        inbox_prefix=f"_INBOX_{service}",
+        inbox_prefix=inbox_prefix(service),
         connect_timeout=5,
         reconnect_time_wait=1,
         max_reconnect_attempts=-1,
@@ -169,11 +170,6 @@ async def consumer_state(client: Client, stream: str, consumer: str) -> dict[str
         nats.errors.Error, TimeoutError: the server does not answer.
     """
     return await _ask(client, f"$JS.API.CONSUMER.INFO.{stream}.{consumer}")
-
-
-async def stream_state(client: Client, stream: str) -> dict[str, Any] | None:
-    """What the server says of a stream; None when it does not exist."""
-    return await _ask(client, f"$JS.API.STREAM.INFO.{stream}")
 
 
 async def _ask(client: Client, subject: str) -> dict[str, Any] | None:

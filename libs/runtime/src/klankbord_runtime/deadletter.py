@@ -85,7 +85,7 @@ class DeadLetters:
             [
                 Message(
                     place,
-                    f"klankbord.dead.{consumer.service}.{consumer.name}",
+                    consumer.dead_subject,
                     letter.model_dump_json().encode(),
                 )
             ],

@@ -5,13 +5,13 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
+import asyncpg
 import uvloop
-from pydantic import ValidationError
 
 from klankbord_runtime.accepted import Refused
-from klankbord_runtime.migrate import SchemaBehindError, migrate
+from klankbord_runtime.migrate import MigrationChangedError, SchemaBehindError, migrate
 from klankbord_runtime.service import Service
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_runtime.telemetry import log_to_stderr
@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Run the service's command line; ends the process with its exit code.
 
-    Exit codes: 0 done, 1 the database or its schema is not ready, 2 wrong usage or settings,
-    3 a file was refused.
+    Exit codes: 0 done, 1 the database, its schema or a file is not as it must be, 2 wrong usage or
+    settings, 3 a configuration file was refused.
     """
     parser = argparse.ArgumentParser(prog=f"klankbord-{name}")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -40,46 +40,44 @@ def command(
     given = parser.parse_args(arguments)
     try:
         settings = settings_class()
-    except ValidationError as error:
-        sys.exit(_usage(f"klankbord-{name}: settings: {error}"))
-    log_to_stderr(name, settings.telemetry.log_level)
-    match given.verb:
-        case "run":
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_run(name, create, settings))
-        case "migrate":
-            url = settings.postgres.connection_url()
-            for migration in asyncio.run(migrate(url, f"klankbord_{name}", name)):
-                print(f"applied {migration}")  # noqa: T201
-        case "apply":
-            asyncio.run(_apply(create(settings), given.name, given.path))
-
-
-async def _run(name: str, create: Callable[[SettingsT], Service], settings: SettingsT) -> None:
-    try:
-        service = create(settings)
+        log_to_stderr(name, settings.telemetry.log_level)
+        service = None if given.verb == "migrate" else create(settings)
     except (ValueError, OSError) as error:
-        sys.exit(_usage(f"klankbord-{name}: {error}"))
+        _end(2, f"klankbord-{name}: {error}")
     try:
-        await service.run()
-    except SchemaBehindError as error:
-        sys.exit(str(error))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            if service is None:
+                runner.run(_migrate(settings, name))
+            elif given.verb == "apply":
+                runner.run(_apply(service, given.name, given.path))
+            else:
+                runner.run(service.run())
+    except Refused as refused:
+        _end(3, f"{given.path}: refused\n{refused}")
+    except (SchemaBehindError, MigrationChangedError) as error:
+        _end(1, str(error))
+    except (OSError, asyncpg.PostgresError) as error:
+        _end(1, f"klankbord-{name}: {type(error).__name__}: {error}")
+
+
+async def _migrate(settings: ServiceSettings, name: str) -> None:
+    for applied in await migrate(settings.postgres.connection_url(), f"klankbord_{name}", name):
+        print(f"applied {applied}")  # noqa: T201
 
 
 async def _apply(service: Service, name: str, path: Path) -> None:
+    if name not in service.files:
+        _end(2, f"there is no file {name!r} here, only {', '.join(sorted(service.files))}")
     body = await asyncio.to_thread(path.read_bytes)
     await service.open()
     try:
         async with service.database.transaction() as connection:
-            digest = await service.file(name).apply(connection, body)
-    except Refused as refused:
-        sys.stderr.write(f"{path}: refused\n{refused}\n")
-        sys.exit(3)
+            digest = await service.files[name].apply(connection, body)
     finally:
         await service.close()
     print(f"{name}: {digest} is in force")  # noqa: T201
 
 
-def _usage(message: str) -> int:
+def _end(code: int, message: str) -> NoReturn:
     sys.stderr.write(f"{message}\n")
-    return 2
+    sys.exit(code)

@@ -8,7 +8,15 @@ https://docs.nats.io/nats-concepts/security/deny_by_default and was tried subjec
 from dataclasses import dataclass
 from typing import Any
 
-from klankbord_schemas.topology import CONSUMERS, STREAMS, Consumer, Service, Stream, stream_of
+from klankbord_schemas.topology import (
+    CONSUMERS,
+    STREAMS,
+    Consumer,
+    Service,
+    Stream,
+    inbox_prefix,
+    stream_of,
+)
 
 PROVISION = "provision"
 OPERATOR = "operator"
@@ -162,8 +170,8 @@ def dead_letters(service: str) -> str:
 
 
 def inbox(user: str) -> str:
-    """Where that user's answers arrive: it connects with the inbox prefix `_INBOX_<user>`."""
-    return f"_INBOX_{user}.>"
+    """Where that user's answers arrive."""
+    return f"{inbox_prefix(user)}.>"
 
 
 def _reading(stream: str, consumer: str) -> tuple[str, ...]:

@@ -15,14 +15,13 @@ from typing import Any
 
 import asyncpg
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 
 from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.db import Connection, Database, Queries
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.settings import OutboxSettings
 from klankbord_runtime.telemetry import RuntimeMetrics
-from klankbord_schemas.topology import STREAMS
+from klankbord_schemas.topology import stream_keeping
 
 log = logging.getLogger(__name__)
 
@@ -174,12 +173,7 @@ class Relay:
 def _by_stream(rows: list[Any]) -> dict[str, list[Message]]:
     messages: dict[str, list[Message]] = defaultdict(list)
     for row in rows:
-        messages[_stream(row["subject"])].append(Message(row["id"], row["subject"], row["body"]))
+        messages[stream_keeping(row["subject"]).name].append(
+            Message(row["id"], row["subject"], row["body"])
+        )
     return messages
-
-
-def _stream(subject: str) -> str:
-    for stream in STREAMS:
-        if any(subject.startswith(kept.removesuffix(">")) for kept in stream.events):
-            return stream.name
-    raise NatsError(f"no stream keeps {subject}: add it to klankbord_schemas.topology")

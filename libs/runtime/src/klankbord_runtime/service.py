@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -147,13 +147,10 @@ class Service:
         self._files[file.name] = file
         self.ready_when(lambda: None if file.accepted else file.problem)
 
-    def file(self, name: str) -> AcceptedFile[Any]:
-        """The kept configuration file of that name.
-
-        Raises:
-            KeyError: this service keeps no such file.
-        """
-        return self._files[name]
+    @property
+    def files(self) -> Mapping[str, AcceptedFile[Any]]:
+        """The configuration files that are kept in force, by name."""
+        return self._files
 
     # -- what a service uses ---------------------------------------------------------------------
 
@@ -167,6 +164,7 @@ class Service:
                 await work.write_outbox(self._queries)
         if work.emitted:
             self._relay.wake()
+        work.committed()
 
     @property
     def outbox_full(self) -> bool:

@@ -1,6 +1,6 @@
 """One unit of work: one transaction in which rows and events are written together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ class Work:
         self.traceparent = traceparent
         """The trace in which it happens, where it is a single one."""
         self._emitted: list[Event[Any]] = []
+        self._after: list[Callable[[], None]] = []
 
     def emit(self, *events: Event[Any]) -> None:
         """Say these facts, if and when the transaction commits."""
@@ -41,6 +42,15 @@ class Work:
     def emitted(self) -> Sequence[Event[Any]]:
         """What will have been said when this commits."""
         return self._emitted
+
+    def on_commit(self, then: Callable[[], None]) -> None:
+        """Do this, which cannot be rolled back (such as counting), if and when it commits."""
+        self._after.append(then)
+
+    def committed(self) -> None:
+        """It is committed: do what waited for that. Called by the runtime alone."""
+        for then in self._after:
+            then()
 
     async def write_outbox(self, queries: Queries) -> None:
         """Put what was emitted into the outbox.

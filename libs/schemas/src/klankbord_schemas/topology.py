@@ -35,6 +35,10 @@ class Stream:
         """What it keeps: its events, and dead letters that are replayed to a reader of it."""
         return (*self.events, f"klankbord.replay.{self.name}.>")
 
+    def keeps(self, subject: str) -> bool:
+        """Whether it keeps what is published on that subject."""
+        return any(subject.startswith(held.removesuffix(">")) for held in self.subjects)
+
 
 @dataclass(frozen=True)
 class Consumer:
@@ -57,6 +61,11 @@ class Consumer:
     def replay_subject(self) -> str:
         """Where a dead letter is published again, for this consumer alone."""
         return f"klankbord.replay.{self.stream}.{self.name}"
+
+    @property
+    def dead_subject(self) -> str:
+        """Where what it cannot handle is put."""
+        return f"klankbord.dead.{self.service}.{self.name}"
 
 
 @dataclass(frozen=True)
@@ -102,13 +111,30 @@ def consumer(name: str) -> Consumer:
     return {consumer.name: consumer for consumer in CONSUMERS}[name]
 
 
-def stream_of(event: EventClass) -> Stream:
-    """The stream that keeps events of that class."""
-    subject = f"{event.subject_prefix()}.x"
+def stream_keeping(subject: str) -> Stream:
+    """The stream that keeps what is published on that subject.
+
+    Raises:
+        KeyError: none does.
+    """
     for stream in STREAMS:
-        if any(subject.startswith(held.removesuffix(">")) for held in stream.events):
+        if stream.keeps(subject):
             return stream
-    raise KeyError(f"no stream keeps {event.type_name()}: add it to klankbord_schemas.topology")
+    raise KeyError(f"no stream keeps {subject}: add it to klankbord_schemas.topology")
+
+
+def stream_of(event: EventClass) -> Stream:
+    """The stream that keeps events of that class.
+
+    Raises:
+        KeyError: none does.
+    """
+    return stream_keeping(f"{event.subject_prefix()}.x")
+
+
+def inbox_prefix(user: str) -> str:
+    """What the answers to that user's requests begin with: each may hear only its own."""
+    return f"_INBOX_{user}"
 
 
 def producer_of(event: EventClass) -> Service:
