@@ -1,37 +1,43 @@
 # One file for every image: docker build --build-arg SERVICE=moderation .
-# SERVICE is ingest, moderation, routing, metrics, or standalone (the `klankbord` command:
-# provisioning, and everything else an operator does).
-ARG PYTHON=3.11-slim-bookworm
+# SERVICE is ingest, moderation, routing, metrics, or standalone (the operator's command).
+ARG PYTHON=3.11.14-slim-bookworm
 
 FROM python:${PYTHON} AS build
-ARG SERVICE
 WORKDIR /src
-RUN pip install --no-cache-dir uv==0.13.9 && uv venv /opt/klankbord
+# Everything that the lock names, each file checked against its hash: one layer for all images.
 COPY requirements.lock ./
+RUN pip wheel --no-cache-dir --require-hashes --wheel-dir /wheels --requirement requirements.lock
 COPY libs ./libs
 COPY services ./services
-# Only what the service needs, each at the version and with the hash that the lock names.
-RUN case "$SERVICE" in \
-      ingest|moderation|routing|metrics) set -- "services/$SERVICE" ;; \
-      standalone) set -- services/* libs/standalone ;; \
-      *) echo "SERVICE must be ingest, moderation, routing, metrics or standalone" >&2; exit 1 ;; \
-    esac \
- && uv pip install --no-cache --python /opt/klankbord/bin/python --constraint requirements.lock \
-      ./libs/schemas ./libs/runtime $(printf './%s ' "$@")
+RUN pip wheel --no-cache-dir --no-index --find-links /wheels --no-deps --wheel-dir /wheels \
+      ./libs/* ./services/*
+# Of these, only what this service needs. Its command is `klankbord` in every image.
+ARG SERVICE
+# hadolint ignore=DL3013 # there is one version of each in /wheels
+RUN python -m venv --without-pip /opt/klankbord \
+ && pip --python /opt/klankbord/bin/python install --no-cache-dir --no-index --find-links /wheels \
+      "klankbord-${SERVICE:?is missing: give --build-arg SERVICE=ingest, or another service}" \
+ && if [ "$SERVICE" != standalone ]; then \
+      ln -s "klankbord-$SERVICE" /opt/klankbord/bin/klankbord; \
+    fi
 
 FROM python:${PYTHON}
-ARG SERVICE
-RUN useradd --system --uid 10001 --no-create-home klankbord
+# An empty volume takes owner and mode of the folder that it is first mounted on: with these, no
+# container of docker-compose.yml has to begin as root.
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin klankbord \
+ && install --directory --mode=0750 --owner=klankbord --group=klankbord \
+      /credentials /data /secrets /given /given/nats /given/nats-data /given/postgres \
+      /given/ingest /given/moderation /given/routing /given/metrics
 COPY --from=build /opt/klankbord /opt/klankbord
 ENV PATH=/opt/klankbord/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     KLANKBORD_HTTP__HOST=0.0.0.0 \
-    KLANKBORD_HTTP__PORT=8080 \
-    KLANKBORD_SERVICE=${SERVICE}
-USER 10001
+    KLANKBORD_HTTP__PORT=8080
+USER 10001:10001
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
-  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/livez', timeout=2)"]
-ENTRYPOINT ["/bin/sh", "-c", "exec klankbord${KLANKBORD_SERVICE:+$(test $KLANKBORD_SERVICE = standalone || echo -$KLANKBORD_SERVICE)} \"$@\"", "klankbord"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8080/readyz', timeout=4)"]
+ENTRYPOINT ["klankbord"]
 CMD ["run"]

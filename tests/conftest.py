@@ -5,7 +5,7 @@
     installation   a fresh world for one test: empty streams, new consumers, and a database of its
                    own. An `Installation`, with `.nats_url`, `.seed_file(service)`,
                    `.postgres_url(service)`, `.admin_url`, `.environment(service)`, and
-                   `await installation.connect(service)` for a connection to NATS.
+                   `async with installation.client(service)` for a connection to NATS.
     migrated       `await migrated("moderation")` makes that service's tables in the installation's
                    database and gives its URL.
 
@@ -15,7 +15,7 @@ A test that stops a server starts it again before it ends.
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,6 +25,7 @@ import asyncpg
 import hypothesis
 import pytest
 import pytest_asyncio
+from world import Migrated
 
 from klankbord_runtime.permissions import PROVISION
 from klankbord_schemas.topology import STREAMS
@@ -65,7 +66,7 @@ async def installation(servers: Servers) -> AsyncIterator[Installation]:
 
 
 @pytest.fixture
-def migrated(installation: Installation) -> Callable[[str], Awaitable[str]]:
+def migrated(installation: Installation) -> Migrated:
     """Makes a service's tables: `url = await migrated("moderation")`."""
 
     async def migrated(service: str) -> str:
@@ -80,12 +81,9 @@ def migrated(installation: Installation) -> Callable[[str], Awaitable[str]]:
 
 async def _delete_streams(installation: Installation) -> None:
     """Deleted, not purged: a purged stream still refuses the message ids that it has seen."""
-    client = await installation.connect(PROVISION)
-    try:
+    async with installation.client(PROVISION) as client:
         for stream in STREAMS:
             await client.request(f"$JS.API.STREAM.DELETE.{stream.name}", timeout=5)
-    finally:
-        await client.close()
 
 
 async def _as_superuser(servers: Servers, statement: str) -> None:

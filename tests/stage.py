@@ -81,8 +81,7 @@ class Stage:
 
     async def events(self, stream: str) -> list[dict[str, Any]]:
         """Every event that a stream keeps."""
-        client = await self.everything.installation.connect("operator")
-        try:
+        async with self.everything.installation.client("operator") as client:
             jetstream = client.jetstream()
             info = await jetstream.stream_info(stream)
             found: list[dict[str, Any]] = []
@@ -98,8 +97,6 @@ class Stage:
                 for message in messages:
                     await message.ack()
             return found
-        finally:
-            await client.close()
 
     def logs(self) -> dict[str, list[dict[str, Any]]]:
         """Every log line of every service."""

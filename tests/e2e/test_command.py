@@ -96,6 +96,9 @@ def test_an_import_counts_refuses_and_adds_nothing_twice(here: Here) -> None:
         (["tail", "klankbord.feedback.>", "--since", "soon"], "is no beginning"),
         (["up", "--nats-url", "nats://127.0.0.1:1"], "belong together"),
         (["dlq", "replay"], "give one number, or --all"),
+        (["policy", "check", "nope.yaml"], "'nope.yaml' does not exist"),
+        (["routing", "apply", "."], "'.' is a directory"),
+        (["credentials", "creds", "--hand-out", "given"], "belong together"),
     ],
 )
 def test_wrong_usage_says_what_to_do(here: Here, words: list[str], told: str) -> None:
@@ -103,6 +106,24 @@ def test_wrong_usage_says_what_to_do(here: Here, words: list[str], told: str) ->
     assert done.returncode == 2
     assert told in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["report", "--community", "nowhere"], "nothing was heard here yet: start the services"),
+        (["dlq", "show", "7"], "there is no dead letter 7"),
+        (["tail", "klankbord.nothing.>"], "klankbord.nothing.>"),
+        (["credentials", "a-file/creds"], "a-file/creds: Not a directory"),
+        (["status", "--config", "a-file"], "a-file: File exists"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(here: Here, words: list[str], told: str) -> None:
+    here.write("a-file", "")
+    done = here.run(*words)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_bad_policy_is_refused_with_line_and_fix(here: Here) -> None:
@@ -117,6 +138,16 @@ def test_a_bad_policy_is_refused_with_line_and_fix(here: Here) -> None:
     done = here.run("routing", "check", here.write("routing.yaml", "departments: 7\n"))
     assert done.returncode == 3
     assert "line 1" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["check", "apply"])
+def test_a_file_that_one_service_refuses_comes_into_force_in_none(here: Here, verb: str) -> None:
+    """Ingest reads the sources, and metrics does not look at them."""
+    bad = here.write("klankbord.yaml", "communities: []\nsources: [{name: forum, kind: telex}]\n")
+    done = here.run("config", verb, bad)
+    assert done.returncode == 3
+    assert "line 2" in done.stderr
+    assert "is in force" not in done.stdout
 
 
 def test_up_goes_on_where_it_stopped_and_leaves_nothing_running(here: Here) -> None:

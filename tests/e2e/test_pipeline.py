@@ -1,9 +1,8 @@
 """One post's way through everything, and services that do not wait for each other."""
 
-import asyncio
-
 import pytest
 from stage import Stage, stage, submission
+from world import eventually
 
 BUG = "The app crashes on start: error 500 every time."
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -19,11 +18,14 @@ async def test_moderation_may_be_away_and_nobody_waits_for_it() -> None:
                 for n in range(begin, begin + 100)
             ]
             await scene.forum.send({"posts": posts})
-        async with asyncio.timeout(30):
-            while await handled(scene, "routing", "routing-posts") < 500:
-                await asyncio.sleep(0.2)
-            while await handled(scene, "metrics", "metrics-ingest") < 500:
-                await asyncio.sleep(0.2)
+
+        async def the_others_are_done() -> bool:
+            return (
+                await handled(scene, "routing", "routing-posts") == 500
+                and await handled(scene, "metrics", "metrics-ingest") == 500
+            )
+
+        await eventually(the_others_are_done, seconds=30)
         assert await handled(scene, "moderation", "moderation-posts") == 0
         await moderation.start()
         await scene.settled()

@@ -11,6 +11,7 @@ from signal import SIGINT, SIGTERM
 
 import pytest
 from stage import Stage, stage, submission
+from world import eventually
 
 from klankbord_standalone.child import Child
 from klankbord_standalone.subscribers import invite, remember
@@ -53,9 +54,7 @@ async def follows(scene: Stage, command: Sequence[str], log: Path) -> None:
 
 
 async def printed_count(log: Path, count: int) -> None:
-    async with asyncio.timeout(60):
-        while len(set(printed(log))) < count:
-            await asyncio.sleep(0.2)
+    await eventually(lambda: len(set(printed(log))) >= count, seconds=60)
 
 
 async def invited(scene: Stage, name: str) -> list[str]:
@@ -89,13 +88,12 @@ async def test_the_node_example_gets_every_event_once(tmp_path: Path) -> None:
 async def test_a_subscriber_may_read_its_own_subject_and_say_nothing(tmp_path: Path) -> None:
     async with stage() as scene:
         name, *_ = await invited(scene, "curious")
-        client = await scene.everything.installation.connect(f"subscriber-{name}")
-        stream = client.jetstream(timeout=1)
-        for forbidden in (
-            stream.publish("klankbord.feedback.routed.v1.acme.product", b"{}"),
-            stream.stream_info("MEMBERS"),
-            stream.pull_subscribe("klankbord.member.>", stream="MEMBERS"),
-        ):
-            with pytest.raises(TimeoutError):
-                await forbidden
-        await client.close()
+        async with scene.everything.installation.client(f"subscriber-{name}") as client:
+            stream = client.jetstream(timeout=1)
+            for forbidden in (
+                stream.publish("klankbord.feedback.routed.v1.acme.product", b"{}"),
+                stream.stream_info("MEMBERS"),
+                stream.pull_subscribe("klankbord.member.>", stream="MEMBERS"),
+            ):
+                with pytest.raises(TimeoutError):
+                    await forbidden

@@ -13,6 +13,9 @@ from nats.aio.msg import Msg
 
 from klankbord_runtime.puller import Puller
 
+BETWEEN = 0.005
+"""Seconds between the two: wide enough that some of a dozen kills come just then."""
+
 
 async def main(kind: str, nats_url: str, seed_file: str, postgres_url: str) -> None:
     client = await nats.connect(
@@ -26,14 +29,16 @@ async def main(kind: str, nats_url: str, seed_file: str, postgres_url: str) -> N
         event_id = (message.headers or {})["Nats-Msg-Id"]
         await database.execute("insert into naive_effect values ($1)", event_id)
 
+    async def acknowledge(message: Msg) -> None:
+        await message.ack()
+        await client.flush()
+
+    first, then = (acknowledge, effect) if kind == "forgetful" else (effect, acknowledge)
     while True:
         for message in await puller.take():
-            if kind == "forgetful":
-                await message.ack()
-                await client.flush()
-            await effect(message)
-            if kind == "repetitive":
-                await message.ack()
+            await first(message)
+            await asyncio.sleep(BETWEEN)
+            await then(message)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,20 +16,17 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
-from world import eventually
+from world import Migrated, eventually, settings
 
 from klankbord_ingest import api
 from klankbord_ingest.app import create
 from klankbord_ingest.settings import Settings
 from klankbord_ingest.signature import secret_key, sign
 from klankbord_runtime.service import Service
-from klankbord_runtime.settings import HttpSettings, NatsSettings, OutboxSettings, PostgresSettings
+from klankbord_runtime.settings import HttpSettings, NatsSettings, OutboxSettings
 from klankbord_schemas import InteractionReceived, MemberSeen, PostReceived
 from klankbord_schemas.event import Event
 from klankbord_standalone.servers import Installation
-
-Migrated = Callable[[str], Awaitable[str]]
 
 SECRET = "whsec_" + "bWVuZWVyIGRlIHV1bCB6YXQgb3AgZWVuIHRhaw=="
 CONFIG = """
@@ -109,9 +106,10 @@ def settings_of(installation: Installation, folder: Path, **outbox: int) -> Sett
     (folder / "operator.token").write_text(OPERATOR_TOKEN + "\n")
     for source in ("forum", "chat"):
         (folder / source).write_text(SECRET)
-    return Settings(
-        nats=NatsSettings(url=installation.nats_url, seed_file=installation.seed_file("ingest")),
-        postgres=PostgresSettings(url=SecretStr(installation.postgres_url("ingest"))),
+    return settings(
+        installation,
+        "ingest",
+        Settings,
         http=HttpSettings(port=free_port()),
         outbox=OutboxSettings(**outbox),
         config_dir=folder,
@@ -132,9 +130,9 @@ async def door(
     installation: Installation, migrated: Migrated, tmp_path: Path
 ) -> AsyncIterator[Door]:
     await migrated("ingest")
-    settings = settings_of(installation, tmp_path)
-    service = create(settings)
-    address = f"http://127.0.0.1:{settings.http.port}"
+    own = settings_of(installation, tmp_path)
+    service = create(own)
+    address = f"http://127.0.0.1:{own.http.port}"
     async with service.running(), httpx.AsyncClient(base_url=address, timeout=20) as http:
         yield Door(service, http)
 
@@ -170,18 +168,16 @@ async def test_a_post_becomes_an_event_and_its_author_a_pseudonym(door: Door) ->
 
 
 async def test_what_is_accepted_reaches_the_bus(door: Door, installation: Installation) -> None:
-    client = await installation.connect("operator")
-    try:
+    async with installation.client("operator") as client:
+        stream = client.jetstream()
         await door.send({"posts": [POST | {"nativeId": str(number)} for number in range(100)]})
-        jetstream, stored = client.jetstream(), 0
-        async with asyncio.timeout(20):
-            while stored < 100:
-                stored = (await jetstream.stream_info("INGEST")).state.messages
-                await asyncio.sleep(0.05)
-        assert stored == 100
-        assert (await jetstream.stream_info("MEMBERS")).state.messages == 1
-    finally:
-        await client.close()
+
+        async def stored() -> bool:
+            return (await stream.stream_info("INGEST")).state.messages >= 100
+
+        await eventually(stored)
+        assert (await stream.stream_info("INGEST")).state.messages == 100
+        assert (await stream.stream_info("MEMBERS")).state.messages == 1
 
 
 async def test_the_trace_that_comes_with_a_request_goes_on(door: Door) -> None:
@@ -360,11 +356,11 @@ async def test_a_full_outbox_turns_senders_away_for_now(
     installation: Installation, migrated: Migrated, tmp_path: Path
 ) -> None:
     await migrated("ingest")
-    settings = settings_of(installation, tmp_path, max_pending=1)
     unreachable = NatsSettings(url=f"nats://127.0.0.1:{free_port()}")
-    settings = settings.model_copy(update={"nats": unreachable})
-    service = create(settings)
-    address = f"http://127.0.0.1:{settings.http.port}"
+    own = settings_of(installation, tmp_path, max_pending=1)
+    own = own.model_copy(update={"nats": unreachable})
+    service = create(own)
+    address = f"http://127.0.0.1:{own.http.port}"
     async with service.running(), httpx.AsyncClient(base_url=address) as http:
         door = Door(service, http)
         assert receipt(await door.send(POST)) == (1, 0)

@@ -1,16 +1,17 @@
 """Feeds on a real PostgreSQL: heard once, asked politely, and told of when something is wrong."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from world import settings
+from world import Migrated, settings
 
 from klankbord_ingest.feeds.poller import Poller
+from klankbord_ingest.feeds.store import FeedStore
 from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.fetch import Allowed, Fetcher
 from klankbord_ingest.language import LanguageDetector
@@ -21,8 +22,6 @@ from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.service import Service
 from klankbord_schemas import PostReceived
 from klankbord_standalone.servers import Installation
-
-Migrated = Callable[[str], Awaitable[str]]
 
 COMMUNITIES = """
 communities:
@@ -63,7 +62,7 @@ class World:
         ingest = Ingest(Store(), bytes(32), LanguageDetector())
         fetcher = Fetcher(Allowed.of(["127.0.0.1"]), max_seconds=3)
         self.pollers = [
-            Poller(self.service, ingest, sources, fetcher, self.reader, lambda: 0.0)
+            Poller(self.service, ingest, sources, FeedStore(), fetcher, self.reader, lambda: 0.0)
             for _ in range(2)
         ]
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from pydantic import SecretStr
+from world import Migrated, settings
 
 from klankbord_ingest.app import create
 from klankbord_ingest.fetch import Allowed, Fetcher
@@ -24,10 +24,7 @@ from klankbord_ingest.imports.client import (
 )
 from klankbord_ingest.settings import Settings
 from klankbord_runtime.service import Service
-from klankbord_runtime.settings import HttpSettings, NatsSettings, PostgresSettings
 from klankbord_standalone.servers import Installation
-
-Migrated = Callable[[str], Awaitable[str]]
 
 CONFIG = """
 communities:
@@ -55,12 +52,10 @@ async def service(
     (tmp_path / "pseudonym.key").write_bytes(bytes(range(32)))
     (tmp_path / "operator.token").write_text(TOKEN)
     service = create(
-        Settings(
-            nats=NatsSettings(
-                url=installation.nats_url, seed_file=installation.seed_file("ingest")
-            ),
-            postgres=PostgresSettings(url=SecretStr(installation.postgres_url("ingest"))),
-            http=HttpSettings(port=0),
+        settings(
+            installation,
+            "ingest",
+            Settings,
             config_dir=tmp_path,
             pseudonym_key_file=tmp_path / "pseudonym.key",
             operator_token_file=tmp_path / "operator.token",

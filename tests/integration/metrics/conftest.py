@@ -1,13 +1,14 @@
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest_asyncio
 from integration.metrics.world import AMSTERDAM, World
+from world import Migrated
 
 from klankbord_runtime.db import Database
 
 
 @pytest_asyncio.fixture
-async def world(migrated: Callable[[str], Awaitable[str]]) -> AsyncIterator[World]:
+async def world(migrated: Migrated) -> AsyncIterator[World]:
     """An empty metrics service of one community in Amsterdam."""
     database = Database(await migrated("metrics"), "metrics")
     await database.connect()

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from integration.metrics.world import World, events_of
+from integration.metrics.world import World, events_of, listed_in
 from unit.metrics.history import NOON, did, flagged, routed, said, withdrawn
 
 DAY = timedelta(days=1)
@@ -212,11 +212,11 @@ async def test_a_community_that_is_not_listed_counts_in_utc(world: World) -> Non
 async def test_another_time_zone_measures_everything_anew(world: World) -> None:
     await world.hear(said("a", at=datetime(2026, 3, 28, 22, 30, tzinfo=UTC)), did("x"))
     await world.settle()
-    await world.configure("communities: [{slug: acme, name: Acme, time_zone: Asia/Kolkata}]")
+    await world.configure(listed_in("Asia/Kolkata"))
     await world.settle()
     assert await world.values("posts") == {"2026-03-29": 1}
     assert (await world.total("posts"), await world.total("interactions")) == (1, 1)
-    await world.configure("communities: [{slug: acme, name: Acme, time_zone: Europe/Amsterdam }]")
+    await world.configure(listed_in("Europe/Amsterdam"))
     await world.settle()
     assert await world.values("posts") == {"2026-03-28": 1}
     assert await world.total("posts") == 1
@@ -224,7 +224,7 @@ async def test_another_time_zone_measures_everything_anew(world: World) -> None:
 
 
 async def test_a_day_whose_midnight_comes_twice_keeps_its_revisions(world: World) -> None:
-    await world.configure("communities: [{slug: acme, name: Acme, time_zone: America/Havana}]")
+    await world.configure(listed_in("America/Havana"))
     at = datetime(2025, 11, 2, 4, 30, tzinfo=UTC)  # 0:30, half an hour before it is 0:00 again
     await world.hear(said("a", 1, at))
     await world.settle()

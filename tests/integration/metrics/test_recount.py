@@ -1,7 +1,7 @@
 """Whatever the order, and however often a thing is heard: the numbers are those of a recount."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from integration.metrics.world import AMSTERDAM, World
 from unit.metrics.history import Heard, did, flagged, recount, routed, said, withdrawn
+from world import Migrated
 
 from klankbord_runtime.db import Database
 
@@ -64,7 +65,7 @@ def histories(draw: st.DrawFn) -> list[Heard]:
 
 
 @pytest.fixture
-async def database(migrated: Callable[[str], Awaitable[str]]) -> AsyncIterator[Database]:
+async def database(migrated: Migrated) -> AsyncIterator[Database]:
     database = Database(await migrated("metrics"), "metrics")
     await database.connect()
     yield database

@@ -1,34 +1,28 @@
 """The whole service, between a real bus and a real database."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import asyncpg
 from nats.js import JetStreamContext
 from prometheus_client import generate_latest
 from unit.metrics.history import Heard, did, flagged, routed, said
-from world import eventually, settings
+from world import Migrated, eventually, settings
 
 from klankbord_metrics.app import create
 from klankbord_metrics.settings import Settings
 from klankbord_schemas import CommunityMeasured
 from klankbord_standalone.servers import Installation
 
-FILE = "communities: [{slug: acme, name: Acme, time_zone: Europe/Amsterdam}]"
+FILE = "communities: [{slug: acme, name: Acme, time_zone: Europe/Amsterdam, languages: [en]}]"
 
 
 async def test_what_is_heard_is_measured_said_published_and_shown(
-    installation: Installation, migrated: Callable[[str], Awaitable[str]], tmp_path: Path
+    installation: Installation, migrated: Migrated, tmp_path: Path
 ) -> None:
     await migrated("metrics")
     (tmp_path / "klankbord.yaml").write_text(FILE)
-    own = settings(installation, "metrics")
-    service = create(
-        Settings(nats=own.nats, postgres=own.postgres, http=own.http, config_dir=tmp_path)
-    )
-    client = await installation.connect("provision")
-    stream = client.jetstream()
+    service = create(settings(installation, "metrics", Settings, config_dir=tmp_path))
     posts = [said(f"post {number}", number % 10) for number in range(100)]
     flag, case = flagged(posts[0], ["spam"]), routed(posts[1], "product")
     heard: list[Heard] = [flag, case, *posts, did("x"), *posts[:10]]
@@ -38,15 +32,13 @@ async def test_what_is_heard_is_measured_said_published_and_shown(
             service.registry
         )
 
-    async with service.running():
+    async with service.running(), installation.client("provision") as client:
+        stream = client.jetstream()
         for event in heard:
             await stream.publish(event.bus_subject, event.to_json())
         await eventually(shown)
         exposed = generate_latest(service.registry).decode()
-        async with asyncio.timeout(20):
-            while (said_last := await _said_last(stream)).get("posts") != 100:
-                await asyncio.sleep(0.05)
-    await client.close()
+        said_last = await eventually(partial(_said_once_counted, stream, 100))
 
     for line in (
         'klankbord_community_contributors{community="acme"} 10.0',
@@ -64,15 +56,16 @@ async def test_what_is_heard_is_measured_said_published_and_shown(
     await reader.close()
 
 
-async def _said_last(stream: JetStreamContext) -> dict[str, float | None]:
-    """The day's values for the whole community, as the bus says them."""
+async def _said_once_counted(stream: JetStreamContext, posts: int) -> dict[str, float | None]:
+    """The day's values for the whole community, as the bus says them; none before so many posts."""
     last = (await stream.stream_info("METRICS")).state.last_seq
     events = [
         CommunityMeasured.from_json((await stream.get_msg("METRICS", number)).data or b"")
         for number in range(1, last + 1)
     ]
-    return {
+    values = {
         event.data.metric: event.data.value
         for event in events
         if (event.data.source, event.data.window.grain) == (None, "day")
     }
+    return values if values.get("posts") == posts else {}

@@ -22,7 +22,13 @@ from klankbord_schemas import (
     PostReceived,
 )
 
-AMSTERDAM = "communities: [{slug: acme, name: Acme, time_zone: Europe/Amsterdam}]"
+
+def listed_in(time_zone: str) -> str:
+    """A `klankbord.yaml` whose one community has its days in that time zone."""
+    return f"communities: [{{slug: acme, name: Acme, time_zone: {time_zone}, languages: [en]}}]"
+
+
+AMSTERDAM = listed_in("Europe/Amsterdam")
 
 
 class World:

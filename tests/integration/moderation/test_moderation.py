@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
+from world import Migrated, settings
 
 from klankbord_moderation.app import create
 from klankbord_moderation.judge import Judge
@@ -18,12 +18,9 @@ from klankbord_moderation.store import Store
 from klankbord_moderation.usecases import Moderation
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.db import Database
-from klankbord_runtime.settings import HttpSettings, NatsSettings, PostgresSettings
 from klankbord_runtime.work import Work
 from klankbord_schemas import Post, PostFlagged, PostReceived, post_identity
 from klankbord_standalone.servers import Installation
-
-Migrated = Callable[[str], Awaitable[str]]
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = b"""
@@ -128,7 +125,8 @@ async def replicas(migrated: Migrated) -> AsyncIterator[Replicas]:
 
 
 FLAGS = (
-    "select label, rule, severity, mode, day, language, source from published_flag order by rule"
+    "select label, rule, severity, mode, counted_at, language, source "
+    "from published_flag order by rule"
 )
 
 
@@ -143,10 +141,9 @@ async def test_a_flag_says_which_version_which_rule_and_which_words(replicas: Re
         ("free-money", "FR33 m0ney"),
         ("shouting", "!!!"),
     ]
-    day = NOON.date()
     assert await replicas.rows(FLAGS) == [
-        ("scam", "free-money", "high", "live", day, "en", "forum"),
-        ("noise", "shouting", "low", "shadow", day, "en", "forum"),
+        ("scam", "free-money", "high", "live", event.counted_at, "en", "forum"),
+        ("noise", "shouting", "low", "shadow", event.counted_at, "en", "forum"),
     ]
 
 
@@ -275,23 +272,15 @@ async def test_a_post_goes_over_the_bus_and_its_flag_comes_back(
 ) -> None:
     await migrated("moderation")
     (tmp_path / "policy.yaml").write_bytes(POLICY)
-    settings = Settings(
-        nats=NatsSettings(
-            url=installation.nats_url, seed_file=installation.seed_file("moderation")
-        ),
-        postgres=PostgresSettings(url=SecretStr(installation.postgres_url("moderation"))),
-        http=HttpSettings(port=0),
-        config_dir=tmp_path,
-    )
-    client = await installation.connect("provision")
-    stream = client.jetstream()
-    flags = await stream.subscribe("klankbord.post.flagged.v1.acme.scam", ordered_consumer=True)
-    service = create(settings)
-    async with service.running():
-        for event in (said("1", "good morning"), said("2", "frее mоnеу here")):
-            await stream.publish(event.bus_subject, event.to_json())
-        flag = PostFlagged.from_json((await flags.next_msg(timeout=20)).data)
-    await client.close()
+    own = settings(installation, "moderation", Settings, config_dir=tmp_path)
+    async with installation.client("provision") as client:
+        stream = client.jetstream()
+        flags = await stream.subscribe("klankbord.post.flagged.v1.acme.scam", ordered_consumer=True)
+        service = create(own)
+        async with service.running():
+            for event in (said("1", "good morning"), said("2", "frее mоnеу here")):
+                await stream.publish(event.bus_subject, event.to_json())
+            flag = PostFlagged.from_json((await flags.next_msg(timeout=20)).data)
     assert flag.data.labels[0].evidence[0].text == "frее mоnеу"
     labels = {"label": "scam", "rule": "free-money", "severity": "high", "mode": "live"}
     counted = service.registry.get_sample_value("klankbord_moderation_labels_total", labels)

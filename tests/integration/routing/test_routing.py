@@ -8,7 +8,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 from unit.routing.history import (
     NOON,
     TEXTS,
@@ -21,6 +20,7 @@ from unit.routing.history import (
 )
 from unit.routing.world import CUES, SHIPPED
 from unit.routing.world import World as WorldInMemory
+from world import Migrated, settings
 
 from klankbord_routing.app import create
 from klankbord_routing.rules import parse_rules
@@ -29,13 +29,10 @@ from klankbord_routing.store import Store
 from klankbord_routing.usecases import Routing
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.db import Database
-from klankbord_runtime.settings import HttpSettings, NatsSettings, PostgresSettings
 from klankbord_runtime.work import Work
 from klankbord_schemas import FeedbackRouted, FeedbackWithdrawn, PostFlagged, PostReceived
 from klankbord_schemas.post import SEVERITIES
 from klankbord_standalone.servers import Installation
-
-Migrated = Callable[[str], Awaitable[str]]
 
 OPEN_CASES = """
     select post, department, version, intent, priority, due_at
@@ -131,24 +128,18 @@ async def test_a_post_goes_over_the_bus_to_its_department_and_back_when_it_is_fl
 ) -> None:
     await migrated("routing")
     (tmp_path / "routing.yaml").write_bytes(SHIPPED)
-    settings = Settings(
-        nats=NatsSettings(url=installation.nats_url, seed_file=installation.seed_file("routing")),
-        postgres=PostgresSettings(url=SecretStr(installation.postgres_url("routing"))),
-        http=HttpSettings(port=0),
-        config_dir=tmp_path,
-    )
-    client = await installation.connect("provision")
-    stream = client.jetstream()
-    said = await stream.subscribe("klankbord.feedback.*.v1.acme.product", ordered_consumer=True)
-    async with create(settings).running():
-        for event in (post(1), post(2, text="Good morning all"), flag(1, 1, "low")):
-            await stream.publish(event.bus_subject, event.to_json())
-        routed = FeedbackRouted.from_json((await said.next_msg(timeout=20)).data)
-        await stream.publish(
-            flag(1, 1, "high", policy=1).bus_subject, flag(1, 1, "high", policy=1).to_json()
-        )
-        withdrawn = FeedbackWithdrawn.from_json((await said.next_msg(timeout=20)).data)
-    await client.close()
+    own = settings(installation, "routing", Settings, config_dir=tmp_path)
+    async with installation.client("provision") as client:
+        stream = client.jetstream()
+        said = await stream.subscribe("klankbord.feedback.*.v1.acme.product", ordered_consumer=True)
+        async with create(own).running():
+            for event in (post(1), post(2, text="Good morning all"), flag(1, 1, "low")):
+                await stream.publish(event.bus_subject, event.to_json())
+            routed = FeedbackRouted.from_json((await said.next_msg(timeout=20)).data)
+            await stream.publish(
+                flag(1, 1, "high", policy=1).bus_subject, flag(1, 1, "high", policy=1).to_json()
+            )
+            withdrawn = FeedbackWithdrawn.from_json((await said.next_msg(timeout=20)).data)
     assert routed.data.post == post(1).data.post
     assert withdrawn.data.routed == routed.id
     reader = await asyncpg.connect(installation.postgres_url("reader"))

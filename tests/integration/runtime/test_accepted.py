@@ -2,16 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from world import Migrated
 
 from klankbord_runtime.accepted import AcceptedFile, Problem, Refused
 from klankbord_runtime.db import Database
-
-Migrated = Callable[[str], Awaitable[str]]
 
 GOOD, BETTER, BAD = b"good", b"better", b"bad"
 

@@ -5,12 +5,13 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 import httpx
 import pytest
 from nats.js import JetStreamContext
-from world import NOW, eventually, post, settings
+from world import NOW, Migrated, eventually, post, settings
 
 from klankbord_runtime import consumer as contract
 from klankbord_runtime.deadletter import DeadLetter
@@ -19,8 +20,6 @@ from klankbord_runtime.service import Service
 from klankbord_runtime.work import Work
 from klankbord_schemas import Flags, Label, PostFlagged, PostReceived
 from klankbord_standalone.servers import Installation, Servers
-
-Migrated = Callable[[str], Awaitable[str]]
 
 
 def flag(cause: PostReceived) -> PostFlagged:
@@ -78,9 +77,13 @@ class World:
 @pytest.fixture
 async def world(installation: Installation, migrated: Migrated) -> AsyncIterator[World]:
     await migrated("moderation")
-    client = await installation.connect("provision")
-    yield World(installation, client.jetstream())
-    await client.close()
+    async with installation.client("provision") as client:
+        yield World(installation, client.jetstream())
+
+
+async def kept(stream: JetStreamContext, name: str) -> int:
+    """How many events a stream keeps."""
+    return (await stream.stream_info(name)).state.messages
 
 
 async def nothing(events: list[PostReceived], work: Work) -> None:
@@ -95,11 +98,9 @@ async def test_each_event_is_handled_once_and_what_it_emits_is_published_once(wo
     await world.publish(*posts, *posts[:100])
     async with world.moderation(flags):
         await eventually(lambda: len(world.handled) == 700)
-        async with asyncio.timeout(20):
-            while not await world.settled():
-                await asyncio.sleep(0.02)
+        await eventually(world.settled)
     assert set(world.handled.values()) == {1}
-    assert (await world.stream.stream_info("MODERATION")).state.messages == 700
+    assert await kept(world.stream, "MODERATION") == 700
 
 
 async def test_what_does_not_decode_becomes_a_dead_letter_and_holds_nobody_up(world: World) -> None:
@@ -124,10 +125,7 @@ async def test_a_bad_event_as_large_as_the_bus_carries_is_a_dead_letter_too(worl
     await world.publish(post("good"))
     async with world.moderation(nothing):
         await eventually(lambda: world.handled["good"] == 1)
-        async with asyncio.timeout(20):
-            while not (letters := await world.dead_letters()):
-                await asyncio.sleep(0.1)
-    (letter,) = letters
+        (letter,) = await eventually(world.dead_letters)
     assert (letter.body, letter.stream_sequence) == (b"", 1)
     assert "1000000 bytes" in letter.detail
 
@@ -146,9 +144,7 @@ async def test_a_poison_post_is_tried_alone_three_times_and_its_batchmates_are_h
     await world.publish(*(post(str(number)) for number in range(20)), post("poison"))
     async with world.moderation(chokes):
         await eventually(lambda: len(world.handled) == 20)
-        async with asyncio.timeout(20):
-            while not await world.settled():
-                await asyncio.sleep(0.02)
+        await eventually(world.settled)
     assert tries.count(1) == contract.ATTEMPTS
     (letter,) = await world.dead_letters()
     assert letter.reason == "bug"
@@ -186,10 +182,7 @@ async def test_an_effect_that_is_rolled_back_says_nothing(
     await world.publish(post("once"))
     async with world.moderation(late):
         await eventually(lambda: world.handled["once"] == 1)
-        async with asyncio.timeout(10):
-            while (await world.stream.stream_info("MODERATION")).state.messages == 0:
-                await asyncio.sleep(0.02)
-    assert (await world.stream.stream_info("MODERATION")).state.messages == 1
+        assert await eventually(partial(kept, world.stream, "MODERATION")) == 1
 
 
 async def test_work_longer_than_ack_wait_is_not_given_to_another(world: World) -> None:
@@ -216,18 +209,19 @@ async def test_a_database_or_a_bus_that_restarts_loses_nothing(
         await servers.nats.start()
         await servers.postgres.kill()
         await servers.postgres.start()
-        client = await world.installation.connect("provision")
-        for number in range(300):
-            event = post(str(number))
-            await client.jetstream().publish(event.bus_subject, event.to_json())
-        await eventually(lambda: len(world.handled) == 300, seconds=40)
-        stream = client.jetstream()
-        async with asyncio.timeout(40):
-            while (await stream.stream_info("MODERATION")).state.messages < 300:
-                await asyncio.sleep(0.1)
-        assert (await stream.stream_info("MODERATION")).state.messages == 300
-        assert (await stream.stream_info("DEAD")).state.messages == 0
-        await client.close()
+        async with world.installation.client("provision") as client:
+            stream = client.jetstream()
+            for number in range(300):
+                event = post(str(number))
+                await stream.publish(event.bus_subject, event.to_json())
+            await eventually(lambda: len(world.handled) == 300, seconds=40)
+
+            async def all_are_flagged() -> bool:
+                return await kept(stream, "MODERATION") >= 300
+
+            await eventually(all_are_flagged, seconds=40)
+            assert await kept(stream, "MODERATION") == 300
+            assert await kept(stream, "DEAD") == 0
 
 
 async def test_it_says_why_it_is_not_ready(world: World) -> None:
@@ -258,3 +252,44 @@ async def test_a_schema_that_is_behind_is_refused_with_the_command(
     with pytest.raises(SchemaBehindError, match="klankbord-moderation migrate"):
         async with service.running():
             pass
+
+
+async def test_a_connection_that_is_lost_under_way_is_no_fault_of_the_event(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "RETRY_AFTER", (0.05, 0.1))
+    losses = iter(range(8))
+
+    async def loses(events: list[PostReceived], work: Work) -> None:
+        if next(losses, None) is not None:
+            own = await work.connection.fetchval("select pg_backend_pid()")
+            killer = await asyncpg.connect(world.installation.admin_url)
+            await killer.execute("select pg_terminate_backend($1)", own)
+            await killer.close()
+            await asyncio.sleep(0.3)
+            await work.connection.fetchval("select 1")
+
+    await world.publish(*(post(str(number)) for number in range(5)))
+    async with world.moderation(loses):
+        await eventually(lambda: len(world.handled) == 5, seconds=60)
+    assert await world.dead_letters() == []
+
+
+async def test_what_the_breaker_kept_back_is_tried_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contract, "RETRY_AFTER", (0.01, 0.02))
+    monkeypatch.setattr(contract, "PAUSED_FOR", 0.2)
+    is_mended = False
+
+    async def mended_later(events: list[PostReceived], work: Work) -> None:
+        if not is_mended:
+            raise ValueError("a bad build")
+
+    await world.publish(*(post(str(number)) for number in range(80)))
+    async with world.moderation(mended_later) as service:
+        await eventually(lambda: any("paused" in why for why in service.problems), seconds=60)
+        is_mended = True
+        dead = len(await world.dead_letters())
+        await eventually(lambda: len(world.handled) == 80 - dead, seconds=60)
+        assert 0 < dead < 80

@@ -9,7 +9,7 @@ from world import Migrated, eventually, post, settings
 from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.relay import FORMAT
 from klankbord_runtime.service import Service
-from klankbord_runtime.settings import OutboxSettings
+from klankbord_runtime.settings import NatsSettings, OutboxSettings
 from klankbord_schemas import PostReceived
 from klankbord_standalone.servers import Installation
 
@@ -108,10 +108,9 @@ async def test_a_long_queue_makes_the_doors_push_back(
     installation: Installation, migrated: Migrated
 ) -> None:
     await migrated("ingest")
-    given = settings(installation, "ingest")
-    away = given.nats.model_copy(update={"url": "nats://127.0.0.1:1"})
-    small = given.outbox.model_copy(update={"max_pending": 5})
-    service = Service("ingest", given.model_copy(update={"nats": away, "outbox": small}))
+    away = NatsSettings(url="nats://127.0.0.1:1")
+    small = OutboxSettings(max_pending=5)
+    service = Service("ingest", settings(installation, "ingest", nats=away, outbox=small))
     async with service.running():
         assert not service.outbox_full
         async with service.work() as work:

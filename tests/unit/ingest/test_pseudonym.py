@@ -3,13 +3,11 @@
 import hashlib
 import hmac
 import re
-from pathlib import Path
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from klankbord_ingest.pseudonym import is_pseudonym, pseudonym, read_key
+from klankbord_ingest.pseudonym import is_pseudonym, pseudonym
 
 KEY = bytes(range(32))
 NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x1f\x00"), min_size=1)
@@ -38,22 +36,3 @@ def test_two_authors_are_two(
 
 def test_another_key_gives_another_pseudonym() -> None:
     assert pseudonym(KEY, "forum", "anna") != pseudonym(bytes(32), "forum", "anna")
-
-
-def test_the_key_is_what_its_file_holds(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_bytes(KEY)
-    assert read_key(file) == KEY
-
-
-def test_a_key_that_is_too_short_is_refused_with_how_to_make_one(tmp_path: Path) -> None:
-    file = tmp_path / "key"
-    file.write_bytes(KEY[:31])
-    with pytest.raises(ValueError, match="openssl rand"):
-        read_key(file)
-
-
-def test_no_file_is_refused_with_how_to_make_one(tmp_path: Path) -> None:
-    for file in (None, tmp_path / "missing"):
-        with pytest.raises(ValueError, match="openssl rand"):
-            read_key(file)

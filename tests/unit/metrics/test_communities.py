@@ -1,6 +1,6 @@
 import pytest
 
-from klankbord_metrics.communities import Community, parse_communities, unlisted
+from klankbord_metrics.communities import CountedCommunity, parse_communities, unlisted
 from klankbord_runtime.accepted import Refused
 
 FILE = """\
@@ -16,7 +16,7 @@ sources:
 
 def test_only_the_communities_are_read() -> None:
     assert parse_communities(FILE.encode()) == {
-        "acme": Community("acme", "Acme users", "Europe/Amsterdam", is_known=True)
+        "acme": CountedCommunity("acme", "Acme users", "Europe/Amsterdam", is_known=True)
     }
 
 
@@ -34,15 +34,17 @@ def test_what_is_no_iana_time_zone_is_refused(name: str) -> None:
 
 
 def test_two_communities_of_one_name_are_refused() -> None:
-    twice = FILE.replace("sources:", "  - {slug: acme, name: B, time_zone: UTC}\nsources:")
+    twice = FILE.replace(
+        "sources:", "  - {slug: acme, name: B, time_zone: UTC, languages: [en]}\nsources:"
+    )
     with pytest.raises(Refused, match="two communities are named 'acme'"):
         parse_communities(twice.encode())
 
 
 def test_a_community_that_is_not_listed_counts_in_utc() -> None:
-    assert unlisted("acme", None) == Community("acme", "acme", "UTC", is_known=False)
+    assert unlisted("acme", None) == CountedCommunity("acme", "acme", "UTC", is_known=False)
 
 
 def test_a_community_that_is_no_longer_listed_keeps_its_days() -> None:
-    known = Community("acme", "Acme users", "Europe/Amsterdam", is_known=True)
+    known = CountedCommunity("acme", "Acme users", "Europe/Amsterdam", is_known=True)
     assert unlisted("acme", known) == known._replace(is_known=False)

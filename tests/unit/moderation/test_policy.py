@@ -110,9 +110,9 @@ def test_a_wrong_rule_is_refused_with_its_line_and_a_fix(
     ("file", "line", "instead", "complaint"),
     [
         (REPEAT, "window: 1h", "window: 1 hour",
-         "line 9: repeats[0].window: '1 hour' is no length of time; write one such as 90s, 10m"),
+         "line 9: repeats[0].window: '1 hour' is no length of time from 1s to 5000w; write one"),
         (REPEAT, "window: 1h", "window: 31d",
-         "line 9: repeats[0].window: '31d' is not between 1s and 30d; write one that is"),
+         "line 9: repeats[0].window: is longer than 30 days; write 30d or less"),
         (REPEAT, "count: 3", "count: 1", "line 8: repeats[0].count: 1 should be greater than"),
         (REPEAT, "by: author", "by: authors", "did you mean author?"),
         (LINK, "same: domain", "same: post",

@@ -1,6 +1,6 @@
 """A reading and the way back to the original agree, whatever the text."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from klankbord_moderation.normalise import fold, folded_characters
@@ -30,6 +30,7 @@ def test_every_character_of_a_reading_stands_somewhere_in_the_original(text: str
 
 
 @given(TEXTS)
+@example("İﾞ")  # case folding takes İ apart, and its dot belongs after the other mark
 def test_reading_twice_changes_nothing_more(text: str) -> None:
     folded = fold(text).text
     assert " ".join(folded.split()) == folded

@@ -173,8 +173,8 @@ def test_what_was_old_when_it_was_heard_is_history_if_the_file_says_so() -> None
         (
             RULE.replace("1d", "soon") + "}",
             (
-                "line 3: rules[0].answer_within: 'soon' is not a length of time; "
-                "write 30m, 4h, 2d or 1w"
+                "line 3: rules[0].answer_within: 'soon' is no length of time from 1s "
+                "to 5000w; write one such as 90s, 15m, 6h, 2d or 1w"
             ),
         ),
         (RULE + ", wehn: {}}", "line 3: rules[0].wehn: is not known here; did you mean when?"),

@@ -4,14 +4,9 @@ Then look whether `klankbord_runtime.subscription` still starts no pull loop of 
 """
 
 import inspect
-from importlib.metadata import version
 
 from faststream.nats.subscriber.usecases import LogicSubscriber
 from faststream.nats.subscriber.usecases.stream_pull_subscriber import BatchPullStreamSubscriber
-
-
-def test_faststream_is_the_version_that_was_read() -> None:
-    assert version("faststream") == "0.7.8"
 
 
 def test_starting_a_subscriber_calls_the_one_method_that_we_replace() -> None:

@@ -10,22 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klankbord_standalone.report import (
-    KeyFigure,
+from klankbord_standalone.report import KeyFigure, Report, Totals, Week, monday_of
+from klankbord_standalone.report_reader import (
     NoSuchCommunityError,
-    Report,
-    Totals,
-    Week,
     _chosen,
     _departments,
     _sources,
     _weeks,
-    compared,
-    counted,
-    lasting,
-    monday_of,
-    span,
 )
+from klankbord_standalone.words import compared, counted, lasting, span
 
 AMSTERDAM = "Europe/Amsterdam"
 NOW = datetime(2026, 11, 18, 12, tzinfo=UTC)  # a Wednesday
@@ -217,7 +210,7 @@ def test_a_length_of_time_is_said_as_exactly_as_one_needs_it(seconds: float, sai
     ],
 )
 def test_the_days_of_a_week_are_spelled_out(first_day: date, said: str) -> None:
-    assert span(Week(first_day, is_over=True)) == said
+    assert span(first_day, first_day + timedelta(days=6)) == said
 
 
 def test_numbers_are_compared_in_words() -> None:

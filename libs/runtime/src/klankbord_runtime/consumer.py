@@ -89,6 +89,7 @@ class BatchConsumer:
         self._breaker = Breaker()
         self._in_hand: list[Msg] = []
         self._suspects: set[int] = set()
+        self._not_its_fault: set[tuple[str, int]] = set()
         self._classes: dict[str, EventClass] = {
             event.subject_prefix(): event for event in consumer.events
         }
@@ -178,11 +179,12 @@ class BatchConsumer:
         key = (self.consumer.name, delivery_of(one.message).stream_sequence)
         self._suspects.discard(key[1])
         try:
+            if key in self._not_its_fault:
+                await self._execute(self._queries.take_back_attempt, *key)
+                self._not_its_fault.discard(key)
             attempt = await self._begin_attempt(key)
             if attempt["attempts"] > ATTEMPTS:
-                problem = attempt["problem"] or "the process died each time"
-                if await self._bury(one.message, "bug", problem):
-                    await self._execute(self._queries.forget_attempt, *key)
+                await self._give_up(one, key, attempt["problem"] or "the process died each time")
                 return
             await self._try(one, key, attempt["attempts"])
         except TRANSIENT as error:
@@ -192,7 +194,8 @@ class BatchConsumer:
         try:
             await self._run([one])
         except (*TRANSIENT, asyncio.CancelledError):
-            await self._execute(self._queries.take_back_attempt, *key)
+            # taken back at its next delivery: the database may be what is away
+            self._not_its_fault.add(key)
             raise
         except Exception as error:
             log.exception("%s: event %s failed alone", self.consumer.name, one.event.id)
@@ -200,11 +203,16 @@ class BatchConsumer:
             if attempts < ATTEMPTS:
                 self._suspects.add(key[1])  # its next delivery must not fail a batch again
                 await self._nak([one.message], random.uniform(*RETRY_AFTER))  # noqa: S311
-            elif await self._bury(one.message, "bug", _why(error)):
-                await self._execute(self._queries.forget_attempt, *key)
+            else:
+                await self._give_up(one, key, _why(error))
         else:
             await self._execute(self._queries.forget_attempt, *key)
             await self._ack([one])
+
+    async def _give_up(self, one: Received, key: tuple[str, int], problem: str) -> None:
+        """Dead-letter it. Where the breaker forbids that, its attempts begin anew."""
+        await self._bury(one.message, "bug", problem)
+        await self._execute(self._queries.forget_attempt, *key)
 
     async def _run(self, received: Sequence[Received]) -> None:
         events = {one.event.id: one.event for one in received}

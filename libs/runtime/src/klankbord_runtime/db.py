@@ -117,9 +117,11 @@ class Database:
             try:
                 yield connection
             except asyncpg.InterfaceError as error:
-                if connection.is_closed():
-                    raise ConnectionResetError(str(error)) from error
-                raise
+                # a wrong argument is a ValueError too; all else is a connection that is gone,
+                # which the pool's proxy cannot even be asked about any more
+                if isinstance(error, ValueError) or "server expects" in str(error):
+                    raise
+                raise ConnectionResetError(str(error)) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

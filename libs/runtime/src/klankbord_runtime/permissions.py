@@ -20,6 +20,8 @@ from klankbord_schemas.topology import (
 
 PROVISION = "provision"
 OPERATOR = "operator"
+ACCOUNT = "KLANKBORD"
+"""NATS's account of everything that is ours."""
 DEAD = "DEAD"
 """The stream of dead letters."""
 
@@ -84,6 +86,15 @@ def subscriber_permissions(subscriber: Subscriber) -> Permissions:
         publish=_reading(subscriber.stream, subscriber.user),
         subscribe=(inbox(subscriber.user),),
     )
+
+
+def subscriber_exports(subscriber: Subscriber) -> list[dict[str, Any]]:
+    """What our account exports to the third party's: its own durable consumer, nothing else."""
+    return [
+        {"service": subject, "accounts": [subscriber.user]}
+        | ({"response_type": "stream"} if ".MSG.NEXT." in subject else {})
+        for subject in _reading(subscriber.stream, subscriber.user)
+    ]
 
 
 def provision_permissions() -> Permissions:

@@ -93,6 +93,12 @@ class Relay:
             rows = await connection.fetch(
                 self._queries.fetch_outbox, [row["recorded"] for row in pending], batches
             )
+            expected = sum(row["size"] for row in pending)
+            if len(rows) != expected:
+                raise RuntimeError(
+                    f"{expected} events are to be sent and {len(rows)} are in the outbox: "
+                    "it was changed by hand; nothing is noted as sent"
+                )
             client = self._client()
             await asyncio.gather(
                 *(publish(client, messages) for messages in _by_stream(rows).values())

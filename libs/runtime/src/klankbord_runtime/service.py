@@ -6,9 +6,18 @@ database, door, bus. So a door accepts posts while the bus is away: they wait in
 
 import asyncio
 import logging
+import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +43,7 @@ from klankbord_runtime.relay import Relay
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_runtime.subscription import Subscription
 from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
-from klankbord_runtime.watchdog import Watchdog
+from klankbord_runtime.watchdog import EXIT_CODE, Watchdog
 from klankbord_runtime.work import Work
 from klankbord_schemas import topology
 from klankbord_schemas.topology import Consumer
@@ -216,7 +225,7 @@ class Service:
                 asyncio.create_task(self._watchdog.beat(), name="heartbeat"),
                 *(asyncio.create_task(self._repeat(task), name=task.name) for task in self._own()),
                 *(asyncio.create_task(self._repeat(task), name=task.name) for task in self._tasks),
-                asyncio.create_task(self._consume(), name="consume"),
+                asyncio.create_task(self._end_unless(self._consume()), name="consume"),
             ]
             log.info("%s listens on %s:%d", self.name, self.settings.http.host, server.port)
             yield
@@ -256,14 +265,34 @@ class Service:
         while not await bus.reachable(self.settings.nats.url):
             log.warning("waiting for the bus at %s", self.settings.nats.url)
             await asyncio.sleep(1)
-        await self.broker.connect()
+        await self._connect()
         self._was_connected = True
-        await asyncio.gather(self._relay.run(), self._start_consumers())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._relay.run())
+            group.create_task(self._start_consumers())
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await self.broker.connect()
+            except TRANSIENT as error:
+                log.warning("the bus does not let us in: %s: %s", type(error).__name__, error)
+                await asyncio.sleep(1)
+            else:
+                return
 
     async def _start_consumers(self) -> None:
         """Read the bus, once every file that decides about events is in force."""
         await self._files_in_force.wait()
         await self.broker.start()
+
+    async def _end_unless(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what must not end before the service does; if it fails, the process ends with it."""
+        try:
+            await work
+        except Exception:
+            log.critical("ending the process, for its supervisor to start it anew", exc_info=True)
+            os._exit(EXIT_CODE)
 
     async def _drain(self, server: "_Server", tasks: list[asyncio.Task[None]]) -> None:
         server.should_exit = True

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import secrets
 import sys
 import time
@@ -33,6 +34,7 @@ from klankbord_schemas.topology import Consumer
 
 log = logging.getLogger(__name__)
 
+WELL_FORMED = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 MOST_LINKS = 128
 """OpenTelemetry's own default limit of links on a span."""
@@ -119,7 +121,7 @@ class Tracing:
 
     def begin(self, incoming: str | None = None) -> str:
         """The `traceparent` of what a door receives: the one that came with it, else a new one."""
-        if incoming is not None and context_of(incoming) is not None:
+        if incoming is not None and WELL_FORMED.fullmatch(incoming) and context_of(incoming):
             return incoming
         trace_id, span_id = secrets.randbits(128) or 1, secrets.randbits(64) or 1
         sampled = trace_id % 2**64 < self._ratio * 2**64

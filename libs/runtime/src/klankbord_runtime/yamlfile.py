@@ -8,11 +8,12 @@ refused: a file says what it says in full, so it cannot grow a thousandfold whil
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from klankbord_runtime.explain import Path, explain, place
 from klankbord_runtime.refused import Problem, Refused
@@ -22,6 +23,39 @@ MAX_DEPTH = 40
 MAX_PROBLEMS = 100
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Strict(BaseModel):
+    """A part of a file: an unknown name in it is a misspelling, and refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+WRITTEN_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhdw])")
+LONGEST_DURATION = timedelta(weeks=5000)
+
+
+def duration(value: object) -> timedelta:
+    """A length of time as it is written in a file: `90s`, `15m`, `6h`, `2d` or `1w`.
+
+    Raises:
+        ValueError: it is not written so, or longer than 5000 weeks: what is added to a moment
+            must stay within the years that a date can have.
+    """
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and (written := WRITTEN_DURATION.fullmatch(value)):
+        length = timedelta(**{UNITS[written[2]]: int(written[1])})
+        if length <= LONGEST_DURATION:
+            return length
+    raise ValueError(
+        f"{value!r} is no length of time from 1s to 5000w; write one such as 90s, 15m, 6h, 2d or 1w"
+    )
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+"""A length of time, written as `90s`, `15m`, `6h`, `2d` or `1w`."""
 
 
 def read_yaml(body: bytes, model: type[ModelT]) -> ModelT:

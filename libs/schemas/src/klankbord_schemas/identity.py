@@ -4,6 +4,7 @@ Every id is a uuid5 (RFC 9562, section 5.5) of what makes the fact one fact. The
 as netstrings (https://cr.yp.to/proto/netstrings.txt), so that no two lists of parts look alike.
 """
 
+from hashlib import sha256
 from uuid import UUID, uuid5
 
 NAMESPACE = UUID("6d1f1a52-5f0b-5c0e-9a6e-0d8f6f3a7c11")
@@ -11,10 +12,19 @@ NAMESPACE = UUID("6d1f1a52-5f0b-5c0e-9a6e-0d8f6f3a7c11")
 
 def fact_id(*parts: object) -> UUID:
     """The id of the fact that these parts make: same parts, same id."""
-    texts = [str(part) for part in parts]
-    return uuid5(NAMESPACE, "".join(f"{len(text.encode())}:{text}," for text in texts))
+    return uuid5(NAMESPACE, _netstrings(parts))
 
 
 def post_identity(community: str, platform: str, native_id: str) -> UUID:
     """Who a post is, whatever source it came through: a webhook and an import of it are one."""
     return fact_id("post", community, platform, native_id)
+
+
+def fingerprint(*parts: object, size: int) -> bytes:
+    """What these parts are compared by: the first `size` bytes, at most 32, of their SHA-256."""
+    return sha256(_netstrings(parts).encode()).digest()[:size]
+
+
+def _netstrings(parts: tuple[object, ...]) -> str:
+    texts = [str(part) for part in parts]
+    return "".join(f"{len(text.encode())}:{text}," for text in texts)

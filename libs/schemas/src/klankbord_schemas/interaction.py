@@ -6,7 +6,7 @@ from uuid import UUID
 
 from klankbord_schemas.event import Data, Event
 from klankbord_schemas.identity import fact_id
-from klankbord_schemas.post import PublishedTrust
+from klankbord_schemas.trust import PublishedTrust, counted_at
 from klankbord_schemas.types import Line, Moment, NativeId, Pseudonym, Slug
 
 InteractionKind = Literal["like", "share", "click", "join", "leave", "view", "follow"]
@@ -61,8 +61,8 @@ class InteractionReceived(Event[Interaction]):
 
     @property
     def counted_at(self) -> datetime:
-        """The moment it is counted under: what was published if attested, else when heard."""
-        return self.data.published if self.data.published_trust == "attested" else self.recordedtime
+        """The moment the interaction is counted under."""
+        return counted_at(self.data.published, self.data.published_trust, self.recordedtime)
 
     @classmethod
     def of(

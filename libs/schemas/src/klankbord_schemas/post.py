@@ -1,5 +1,6 @@
 """Posts: someone said something, said it differently, or took it back."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar, Literal, Self
 from uuid import UUID
@@ -8,7 +9,9 @@ from pydantic import Field
 
 from klankbord_schemas.event import Attribute, Data, Event, SequenceText
 from klankbord_schemas.identity import fact_id, post_identity
+from klankbord_schemas.trust import PublishedTrust, counted_at
 from klankbord_schemas.types import (
+    MAX_TAGS,
     Count,
     Digest,
     Language,
@@ -22,7 +25,6 @@ from klankbord_schemas.types import (
 )
 
 Operation = Literal["create", "update", "delete"]
-PublishedTrust = Literal["attested", "claimed"]
 
 
 class Post(Data):
@@ -71,7 +73,7 @@ class Post(Data):
     """What it says as sanitised HTML, where the platform gives HTML."""
     language: Language = "und"
     """What it is written in."""
-    tag: list[Line] = Field(default_factory=list, max_length=100)
+    tag: list[Line] = Field(default_factory=list, max_length=MAX_TAGS)
     """Its tags, without `#`."""
 
 
@@ -101,8 +103,8 @@ class PostReceived(Event[Post]):
 
     @property
     def counted_at(self) -> datetime:
-        """The moment it is counted under: when it was published if attested, else when heard."""
-        return self.data.published if self.data.published_trust == "attested" else self.recordedtime
+        """The moment the post is counted under."""
+        return counted_at(self.data.published, self.data.published_trust, self.recordedtime)
 
     @property
     def answers(self) -> UUID | None:
@@ -139,6 +141,21 @@ class PostReceived(Event[Post]):
             traceparent=traceparent,
             data=post,
         )
+
+
+def newest_versions(events: Iterable[PostReceived]) -> list[PostReceived]:
+    """The highest version of each post, in the order in which these events came.
+
+    A post stands where its highest version came, not where it was heard of first. Of two events
+    of one version the first is taken.
+    """
+    newest: dict[UUID, PostReceived] = {}
+    for event in events:
+        held = newest.get(event.data.post)
+        if held is None or event.version > held.version:
+            newest.pop(event.data.post, None)
+            newest[event.data.post] = event
+    return list(newest.values())
 
 
 Severity = Literal["low", "medium", "high", "critical"]

@@ -11,13 +11,18 @@ from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 WITHOUT_NUL = r"^[^\x00]*$"
 
-Text = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, max_length=100_000)]
+MAX_TEXT = 100_000
+MAX_LINE = 2_000
+MAX_NATIVE_ID = 500
+MAX_TAGS = 100
+
+Text = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, max_length=MAX_TEXT)]
 """Free text of at most 100,000 characters, without NUL."""
 
-Line = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, max_length=2_000)]
+Line = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, max_length=MAX_LINE)]
 """One line of text (a title, an address, an explanation) of at most 2,000 characters."""
 
-NativeId = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=500)]
+NativeId = Annotated[str, StringConstraints(pattern=r"^[^\x00]+$", max_length=MAX_NATIVE_ID)]
 """What a platform itself calls a thing: opaque, 1-500 characters."""
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]

@@ -1,8 +1,6 @@
 """The `klankbord` command."""
 
-import asyncio
 import json
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -12,23 +10,29 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import check as check_bus
 from klankbord_standalone import apply, importing
-from klankbord_standalone.command import Place, UsageError, command
+from klankbord_standalone.command import Place, command
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.demo import demo as play_demo
 from klankbord_standalone.dlq import DeadLetterQueue, dead_letters
-from klankbord_standalone.report import read_report
+from klankbord_standalone.dlq import show as show_dead_letters
+from klankbord_standalone.explained import UsageError
+from klankbord_standalone.handout import hand_out, shares
+from klankbord_standalone.private_file import write_private
 from klankbord_standalone.report_html import render_html
+from klankbord_standalone.report_reader import read_report
 from klankbord_standalone.report_text import render_text
 from klankbord_standalone.sample import SEED
-from klankbord_standalone.standalone import reach, start
-from klankbord_standalone.status import Status, read_status
+from klankbord_standalone.standalone import reach
+from klankbord_standalone.status import read_status
+from klankbord_standalone.status import show as show_status
 from klankbord_standalone.subscribers import invite, remember
 from klankbord_standalone.tail import line_of, parse_since
 from klankbord_standalone.tail import tail as tail_events
+from klankbord_standalone.up import up as start_up
 
 app = typer.Typer(
     name="klankbord",
@@ -60,6 +64,7 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 Community = Annotated[
     str | None, typer.Option(help="Which community. [default: the only one there is]")
 ]
@@ -82,25 +87,7 @@ async def up(place: Place) -> None:
 
     A second start on the same data folder goes on where the first one stopped.
     """
-    if (running := place.home.running()) is not None:
-        raise UsageError(f"it runs already here, as process {running.pid}: try `klankbord status`")
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    for path in place.home.prepare():
-        out.print(f"wrote [bold]{path}[/bold]: a commented example, yours to change")
-    async with start(place.home, place.elsewhere, say) as everything:
-        running = everything.running
-        out.print(f"\n[bold]Klankbord listens[/bold] on {running.address('ingest')}")
-        out.print(f"  a post        POST {running.address('ingest')}/v1/sources/NAME  (signed)")
-        out.print("  history       klankbord import FILE --community NAME")
-        out.print("  events        klankbord tail 'klankbord.feedback.routed.v1.>'")
-        out.print("  the numbers   klankbord report")
-        out.print("  is it well?   klankbord status")
-        out.print("Ctrl-C stops everything.\n")
-        await stop.wait()
-        say("stopping: what was accepted is carried to its end")
-    out.print("stopped")
+    await start_up(place, out, say)
 
 
 @command(app, "demo")
@@ -184,10 +171,7 @@ async def tail(
 
     While nothing runs on the data folder it shows what is kept there, and ends.
     """
-    try:
-        begin = parse_since(since, datetime.now(UTC))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    begin = parse_since(since, datetime.now(UTC))
     follow = follow and (place.home.running() is not None or place.elsewhere is not None)
     async with (
         reach(place.home, place.elsewhere) as installation,
@@ -200,18 +184,38 @@ async def tail(
                 out.print(line_of(event), soft_wrap=True)
 
 
-@app.command("credentials")
-def credentials(
+@command(app, "credentials")
+async def credentials(
     folder: Annotated[Path, typer.Argument(help="Where the keys and passwords are kept.")],
+    hand_out_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--hand-out",
+            help="Write there a folder for each server and service, with its own of them and no "
+            "more: for containers, and for Kubernetes secrets.",
+        ),
+    ] = None,
+    postgres_url: Annotated[
+        str | None,
+        typer.Option(help="With --hand-out: the URI of the database, without role and password."),
+    ] = None,
 ) -> None:
     """Make keys and passwords for servers of your own, and NATS's list of who may do what.
 
     Makes what is missing and keeps what is there. `auth.conf` in the folder holds public keys
-    only: include it in nats-server's configuration (deploy/nats/nats.conf does).
+    only: include it in nats-server's configuration (deploy/nats/nats.conf does). `pgpass` lets
+    in the PostgreSQL role `postgres` where PGPASSFILE names it.
     """
+    if (hand_out_to is None) is not (postgres_url is None):
+        raise UsageError("--hand-out and --postgres-url belong together: give both or none")
     made = Credentials.create(folder)
     (folder / "auth.conf").write_text(made.authorization(), encoding="utf-8")
-    out.print(f"{folder}: keys, passwords and auth.conf")
+    write_private(folder / "pgpass", made.passfile())
+    out.print(f"{folder}: keys, passwords, auth.conf and pgpass")
+    if hand_out_to is not None and postgres_url is not None:
+        given = shares(made, postgres_url)
+        hand_out(given, hand_out_to)
+        out.print(f"{hand_out_to}: a folder for each of {', '.join(given)}")
 
 
 @command(app, "status")
@@ -223,29 +227,9 @@ async def status(place: Place, as_json: Json = False) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        _show_status(found)
+        show_status(found, out)
     if not found.healthy:
         raise typer.Exit(1)
-
-
-def _show_status(found: Status) -> None:
-    if not found.running:
-        out.print("nothing runs on this data folder: start it with [bold]klankbord up[/bold]")
-    for name, service in found.services.items():
-        state = "[green]ready[/green]" if service.ready else "[red]not ready[/red]"
-        out.print(f"{name:<12} {state}  {'; '.join(service.problems)}")
-    table = Table("consumer", box=None, header_style="dim")
-    table.add_column("waiting", justify="right")
-    table.add_column("in hand", justify="right")
-    for name, consumer in found.consumers.items():
-        table.add_row(name, f"{consumer.waiting:,}", f"{consumer.in_hand:,}")
-    out.print(table)
-    kept = ", ".join(f"{name} {count:,}" for name, count in found.streams.items())
-    out.print(f"events kept: {kept}")
-    if found.dead_letters:
-        out.print(
-            f"[red]{found.dead_letters} dead letters[/red]: see [bold]klankbord dlq list[/bold]"
-        )
 
 
 @command(app, "report")
@@ -277,11 +261,8 @@ async def provision(
     """Make streams, consumers, database roles and schemas what they should be; say what changed."""
     async with reach(place.home, place.elsewhere) as installation:
         if check:
-            client = await installation.connect("provision")
-            try:
+            async with installation.client(PROVISION) as client:
                 differences = await check_bus(client, replicas)
-            finally:
-                await client.close()
             for difference in differences:
                 out.print(difference)
             if differences:
@@ -310,19 +291,8 @@ async def dlq_list(place: Place, as_json: Json = False) -> None:
         kept = [letter async for letter in queue.all()]
     if as_json:
         print_json([letter.as_json() for letter in kept])
-        return
-    if not kept:
-        out.print("no dead letters")
-        return
-    table = Table("number", "died", "consumer", "reason", "detail", box=None, header_style="dim")
-    for letter in kept:
-        died = f"{letter.letter.died:%Y-%m-%d %H:%M}"
-        detail = letter.letter.detail[:200]
-        table.add_row(
-            str(letter.number), died, letter.letter.consumer, letter.letter.reason, detail
-        )
-    out.print(table)
-    out.print("[dim]klankbord dlq show|replay|discard NUMBER[/dim]")
+    else:
+        show_dead_letters(kept, out)
 
 
 @command(dlq, "show")
@@ -393,13 +363,15 @@ async def subscriber_add(
 def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
     """Let a group check and apply the file of that kind."""
 
-    def check(file: Path) -> None:
-        apply.check(kind, file, out)
+    async def check(file: File) -> None:
+        apply.check(kind, file)
+        out.print(f"{file} is a good {kind.name} file")
 
     check.__doc__ = f"Check {what}; errors name the line and the fix. Exit code 3: refused."
-    group.command("check")(check)
+    command(group, "check")(check)
 
-    async def put_in_force(place: Place, file: Path) -> None:
+    async def put_in_force(place: Place, file: File) -> None:
+        apply.check(kind, file)
         place.home.prepare()
         async with reach(place.home, place.elsewhere) as installation:
             await apply.apply(place.home, installation, kind, file)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, Signals
 
+from klankbord_standalone.explained import ExplainedError
+
 BECOME = Path(__file__).with_name("become.py")
 LOOPBACK = "127.0.0.1"
 FREE_PORTS = range(20_000, 32_768)
@@ -23,7 +25,7 @@ LOCK_PATIENCE = 10.0
 """Seconds that the children of a killed parent may need to end."""
 
 
-class ServerFailedError(RuntimeError):
+class ServerFailedError(ExplainedError):
     """A server did not start, or ended by itself; the message ends with the tail of its log."""
 
 

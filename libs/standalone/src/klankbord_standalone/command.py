@@ -1,7 +1,8 @@
 """How every `klankbord` command is declared: an async function that is told where it works.
 
-Each gets the options that say which installation is meant (`--data`, `--config`, and those of
-existing servers), as one `Place`; and an error that a user can act on ends it with one clear line.
+One that asks for a `place` gets the options that say which installation is meant (`--data`,
+`--config`, and those of existing servers) as one `Place`; and an error that a user can act on ends
+it with one clear line.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -21,21 +22,9 @@ from nats.errors import Error as NatsError
 from klankbord_runtime.accepted import Refused
 from klankbord_runtime.permissions import NoOneStreamError
 from klankbord_runtime.provision import ProvisionError
-from klankbord_standalone.child import ServerFailedError
-from klankbord_standalone.credentials import CredentialsError
-from klankbord_standalone.dlq import NoSuchLetterError
+from klankbord_standalone.explained import ExplainedError, FileRefusedError, UsageError
 from klankbord_standalone.home import Home
 from klankbord_standalone.standalone import Elsewhere
-
-EXPLAINED = (
-    ServerFailedError,
-    ProvisionError,
-    CredentialsError,
-    NoOneStreamError,
-    NoSuchLetterError,
-    Refused,
-)
-"""Errors whose text says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +35,7 @@ class Place:
     elsewhere: Elsewhere | None
 
 
-class UsageError(ValueError):
-    """The command was called in a way that makes no sense; its text says how to."""
-
-
-Run: TypeAlias = Callable[..., Awaitable[None]]
+Run: TypeAlias = Callable[..., Coroutine[Any, Any, None]]
 
 _OPTIONS = {
     "data": Annotated[
@@ -67,15 +52,24 @@ _OPTIONS = {
     ],
     "nats_url": Annotated[
         str | None,
-        typer.Option(help="Use this NATS instead of the embedded one.", rich_help_panel="Servers"),
+        typer.Option(
+            envvar="KLANKBORD_NATS_URL",
+            help="Use this NATS instead of the embedded one.",
+            rich_help_panel="Servers",
+        ),
     ],
     "nats_creds_dir": Annotated[
         Path | None,
-        typer.Option(help="The folder of its nkey seeds.", rich_help_panel="Servers"),
+        typer.Option(
+            envvar="KLANKBORD_NATS_CREDS_DIR",
+            help="The folder of its nkey seeds.",
+            rich_help_panel="Servers",
+        ),
     ],
     "postgres_url": Annotated[
         str | None,
         typer.Option(
+            envvar="KLANKBORD_POSTGRES_URL",
             help="Use this PostgreSQL: a URI of a role that may make roles.",
             rich_help_panel="Servers",
         ),
@@ -108,10 +102,11 @@ def place_of(
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Run], Run]:
-    """Decorate an async function `run(place, …)` as a command of the app."""
+    """Decorate an async function `run(place, …)`, or one without a place, as a command."""
 
     def declare(run: Run) -> Run:
-        own = list(inspect.signature(run, eval_str=True).parameters.values())[1:]
+        own = dict(inspect.signature(run, eval_str=True).parameters)
+        has_place = own.pop("place", None) is not None
         options = [
             inspect.Parameter(
                 option,
@@ -120,40 +115,59 @@ def command(app: typer.Typer, name: str) -> Callable[[Run], Run]:
                 annotation=annotation,
             )
             for option, annotation in _OPTIONS.items()
+            if has_place
         ]
 
-        @functools.wraps(run)
-        def call(**arguments: Any) -> None:
-            where = {option: arguments.pop(option) for option in _OPTIONS}
-            _explain(run, where, arguments)
+        async def call(**arguments: Any) -> None:
+            if has_place:
+                where = {option: arguments.pop(option) for option in _OPTIONS}
+                arguments["place"] = place_of(**where)
+            await run(**arguments)
 
-        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + options
+        @functools.wraps(run)
+        def command(**arguments: Any) -> None:
+            _run(call(**arguments))
+
+        command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own.values()] + options
         )
-        del call.__wrapped__
-        app.command(name)(call)
+        del command.__wrapped__
+        app.command(name)(command)
         return run
 
     return declare
 
 
-def _explain(run: Run, where: dict[str, Any], arguments: dict[str, Any]) -> None:
+def _run(called: Coroutine[Any, Any, None]) -> None:
     try:
-        asyncio.run(run(place_of(**where), **arguments))  # type: ignore[arg-type]
-    except UsageError as error:
-        _end(2, str(error))
-    except EXPLAINED as error:
-        _end(1, str(error))
+        asyncio.run(called)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         # whoever read our output has had enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (NatsError, asyncpg.PostgresError, OSError) as error:
-        _end(1, f"a server does not do its part: {type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        sys.stderr.write(f"klankbord: {explained}\n")
+        sys.exit(explained.exit_code)
 
 
-def _end(code: int, message: str) -> None:
-    sys.stderr.write(f"klankbord: {message}\n")
-    sys.exit(code)
+def explain(error: BaseException) -> ExplainedError | None:
+    """The error as one that a user can act on; None where it is none, but a bug of ours."""
+    match error:
+        case ExplainedError():
+            return error
+        case Refused():
+            return FileRefusedError(str(error))
+        case ProvisionError() | NoOneStreamError():
+            return ExplainedError(str(error))
+        case BaseExceptionGroup(exceptions=(first, *_)):  # several things at once: the first tells
+            return explain(first)
+        case OSError(filename=str(file), strerror=why):
+            return ExplainedError(f"{file}: {why}")
+        case NatsError() | asyncpg.PostgresError() | asyncpg.InterfaceError() | OSError():
+            return ExplainedError(f"a server does not do its part: {type(error).__name__}: {error}")
+    return None

@@ -5,19 +5,21 @@
     <role>.password     PostgreSQL: one per service, reader, and the superuser postgres
     pseudonym.key       32 random bytes in hexadecimal: who holds them can tell which author is
                         which pseudonym
+    operator.token      opens ingest's import door
 
 The same folder serves an existing NATS: its public keys go into that server's configuration.
 """
 
 import json
-import os
 import secrets
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import nkeys
 
 from klankbord_runtime.permissions import (
+    ACCOUNT,
     OPERATOR,
     PROVISION,
     Permissions,
@@ -25,16 +27,19 @@ from klankbord_runtime.permissions import (
     operator_permissions,
     provision_permissions,
     service_permissions,
+    subscriber_exports,
     subscriber_permissions,
 )
 from klankbord_runtime.provision import READER
 from klankbord_schemas.topology import SERVICES
+from klankbord_standalone.explained import ExplainedError
+from klankbord_standalone.private_file import keep_private
 
 SUPERUSER = "postgres"
 PSEUDONYM_KEY_BYTES = 32
 
 
-class CredentialsError(RuntimeError):
+class CredentialsError(ExplainedError):
     """A key or a password is not there, or is none."""
 
 
@@ -52,19 +57,33 @@ class Credentials:
         credentials.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         services = [service.name for service in SERVICES]
         for name in (*services, PROVISION, OPERATOR):
-            _keep(credentials.seed_file(name), new_seed)
+            keep_private(credentials.seed_file(name), new_seed)
         for name in (*services, READER, SUPERUSER):
-            _keep(credentials._file(f"{name}.password"), new_password)
-        _keep(
+            keep_private(credentials._file(f"{name}.password"), new_password)
+        keep_private(
             credentials.pseudonym_key_file,
-            lambda: secrets.token_hex(PSEUDONYM_KEY_BYTES).encode() + b"\n",
+            lambda: secrets.token_hex(PSEUDONYM_KEY_BYTES) + "\n",
         )
+        keep_private(credentials.operator_token_file, new_password)
         return credentials
 
     @property
     def pseudonym_key_file(self) -> Path:
         """The key that makes pseudonyms of authors, in hexadecimal: losing it splits them."""
         return self._file("pseudonym.key")
+
+    @property
+    def operator_token_file(self) -> Path:
+        """The token that opens ingest's import door."""
+        return self._file("operator.token")
+
+    def operator_token(self) -> str:
+        """What stands in that file.
+
+        Raises:
+            CredentialsError: there is none.
+        """
+        return self._read(self.operator_token_file).decode().strip()
 
     def seed_file(self, name: str) -> Path:
         """The file with the nkey seed of a service, of `provision`, `operator` or a subscriber."""
@@ -94,24 +113,46 @@ class Credentials:
         """What `provision_database` takes: the password of every service and of `reader`."""
         return {name: self.password(name) for name in (*(s.name for s in SERVICES), READER)}
 
+    def database_url(self, server: str, name: str) -> str:
+        """The database's URI as a service's own role, or as `reader`.
+
+        Args:
+            server: the database's URI; the role and the password that it may name are replaced.
+            name: of the service, or `reader`.
+
+        Raises:
+            CredentialsError: there is no password for it.
+        """
+        address = urlsplit(server)
+        place = address.netloc.rpartition("@")[2]
+        password = quote(self.password(name), safe="")
+        return urlunsplit(address._replace(netloc=f"klankbord_{name}:{password}@{place}"))
+
+    def passfile(self) -> str:
+        """The superuser's password for any server, as every client of PostgreSQL reads it from
+        PGPASSFILE (https://www.postgresql.org/docs/current/libpq-pgpass.html).
+        """
+        password = self.password(SUPERUSER).replace("\\", "\\\\").replace(":", "\\:")
+        return f"*:*:*:{SUPERUSER}:{password}\n"
+
     def add_subscriber(self, subscriber: Subscriber) -> Path:
         """Keep a third party's permissions and make its seed; gives the seed's file.
 
-        It is let in when the server has the new `authorization()` (`NatsServer.reload`).
+        It is let in when the server has the new `authorization()` (`NatsServer.admit`).
 
         Raises:
             CredentialsError: there is another subscriber of that name.
         """
         told = json.dumps({"stream": subscriber.stream, "subjects": subscriber.subjects})
         kept = self._file(f"{subscriber.user}.json")
-        _keep(kept, told.encode)
+        keep_private(kept, lambda: told)
         if kept.read_text(encoding="utf-8") != told:
             raise CredentialsError(
                 f"there is a subscriber {subscriber.name} that reads other subjects: "
                 "choose another name, or remove that one first"
             )
         seed_file = self.seed_file(subscriber.user)
-        _keep(seed_file, new_seed)
+        keep_private(seed_file, new_seed)
         return seed_file
 
     def subscribers(self) -> list[Subscriber]:
@@ -124,23 +165,41 @@ class Credentials:
         return found
 
     def authorization(self) -> str:
-        """The block `authorization` of nats-server's configuration: who may publish and read what.
+        """The block `accounts` of nats-server's configuration: who may publish and read what.
 
-        It holds public keys only, and may be shown to anyone.
+        Each third party is an account of its own, and reaches into ours through the few subjects
+        that its consumer takes. Permissions alone would not hold it: nats-server checks what a
+        client publishes to, but not the reply subject that it names, and answers go there.
+
+        It holds public keys only, and may be shown to anyone. JSON is what that format contains.
         """
         may: dict[str, Permissions] = {
             PROVISION: provision_permissions(),
             OPERATOR: operator_permissions(),
         }
         may |= {service.name: service_permissions(service) for service in SERVICES}
-        may |= {s.user: subscriber_permissions(s) for s in self.subscribers()}
-        users = "".join(
-            f"    # {name}\n    "
-            + json.dumps({"nkey": self.public_key(name), "permissions": permissions.as_config()})
-            + "\n"
-            for name, permissions in may.items()
-        )
-        return f"authorization {{\n  users: [\n{users}  ]\n}}\n"
+        subscribers = self.subscribers()
+        ours = {
+            "jetstream": "enabled",
+            "users": [self._user(name, permissions) for name, permissions in may.items()],
+            "exports": [
+                export for subscriber in subscribers for export in subscriber_exports(subscriber)
+            ],
+        }
+        theirs = {
+            subscriber.user: {
+                "users": [self._user(subscriber.user, subscriber_permissions(subscriber))],
+                "imports": [
+                    {"service": {"account": ACCOUNT, "subject": export["service"]}}
+                    for export in subscriber_exports(subscriber)
+                ],
+            }
+            for subscriber in subscribers
+        }
+        return f"accounts: {json.dumps({ACCOUNT: ours} | theirs, indent=2)}\n"
+
+    def _user(self, name: str, permissions: Permissions) -> dict[str, Any]:
+        return {"nkey": self.public_key(name), "permissions": permissions.as_config()}
 
     def _file(self, name: str) -> Path:
         return self.folder / name
@@ -155,30 +214,12 @@ class Credentials:
             ) from None
 
 
-def new_seed() -> bytes:
+def new_seed() -> str:
     """A new nkey user seed (https://docs.nats.io/running-a-nats-service/configuration/securing_nats/auth_intro/nkey_auth)."""
     seed: bytes = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
-    return seed + b"\n"
+    return seed.decode() + "\n"
 
 
-def new_password() -> bytes:
+def new_password() -> str:
     """A new password of 256 random bits."""
-    return secrets.token_urlsafe(32).encode() + b"\n"
-
-
-def _keep(file: Path, make: Callable[[], bytes]) -> None:
-    """Write the file if it is missing: complete or not at all, and never over another."""
-    if file.exists():
-        return
-    written = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as output:
-        output.write(make())
-        output.flush()
-        os.fsync(output.fileno())
-    try:
-        file.hardlink_to(written)
-    except FileExistsError:  # another process was faster: its key is the one
-        return
-    finally:
-        written.unlink()
+    return secrets.token_urlsafe(32) + "\n"

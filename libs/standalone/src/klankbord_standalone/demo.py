@@ -7,27 +7,28 @@ number; where it is not, the demo fails and shows both.
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from klankbord_standalone.command import UsageError
+from klankbord_runtime.db import Connection, Database, load_queries
+from klankbord_standalone.explained import UsageError
 from klankbord_standalone.home import Home
 from klankbord_standalone.postgres_server import PostgresServer
-from klankbord_standalone.report import read_report
 from klankbord_standalone.report_html import render_html
+from klankbord_standalone.report_reader import read_report
 from klankbord_standalone.report_text import render_text
 from klankbord_standalone.sample import CONFIGURATION, Planted, Sample, sample
 from klankbord_standalone.sender import Sender, make_secret
-from klankbord_standalone.standalone import Elsewhere, Standalone, start
+from klankbord_standalone.standalone import Elsewhere, Say, Standalone, start
 from klankbord_standalone.status import read_status
 
 MARK = "klankbord-demo"
@@ -39,7 +40,7 @@ NOT_MEASURED = frozenset({"posts_by_bots", "shadow_posts_by_label"})
 """What is planted for the sample's own tests; no service publishes a total of it."""
 (COMMUNITY,) = (community["slug"] for community in CONFIGURATION["communities"])
 
-Say = Callable[[str], None]
+queries = load_queries("klankbord_standalone")
 
 
 @dataclass(frozen=True)
@@ -121,44 +122,36 @@ async def _play(everything: Standalone, played: Sample, keys: dict[str, bytes]) 
 
 async def _settled(everything: Standalone) -> None:
     """Wait until nothing is on its way: no event in a stream or an outbox, no day to measure."""
-    reader = await asyncpg.connect(everything.installation.postgres_url("reader"))
-    try:
-        async with asyncio.timeout(SETTLE_PATIENCE):
-            quiet = 0
-            while quiet < QUIET_LOOKS:
-                await asyncio.sleep(0.5)
-                status = await read_status(everything.installation, everything.running)
-                measured = await reader.fetchval(
-                    "select is_settled from metrics.published_community where community = $1",
-                    COMMUNITY,
-                )
-                quiet = quiet + 1 if measured and not status.waiting else 0
-    finally:
-        await reader.close()
+    async with (
+        _reading(everything.installation.postgres_url("reader")) as connection,
+        asyncio.timeout(SETTLE_PATIENCE),
+    ):
+        quiet = 0
+        while quiet < QUIET_LOOKS:
+            await asyncio.sleep(0.5)
+            status = await read_status(everything.installation, everything.running)
+            measured = await connection.fetchval(queries.fetch_is_settled, COMMUNITY)
+            quiet = quiet + 1 if measured and not status.waiting else 0
 
 
 async def read_measured(reader_url: str) -> dict[str, Any]:
     """What was measured of the sample, by the names that the planted truth has."""
-    connection = await asyncpg.connect(reader_url)
+    async with _reading(reader_url) as connection:
+        total = await connection.fetchrow(queries.fetch_total, COMMUNITY)
+        weeks = await connection.fetch(queries.fetch_posts_by_week, COMMUNITY)
+    posts_by_week = {row["monday"]: int(row["posts"]) for row in weeks}
+    return {**(total or {}), "posts_by_week": posts_by_week}
+
+
+@asynccontextmanager
+async def _reading(reader_url: str) -> AsyncIterator[Connection]:
+    database = Database(reader_url, "public", pool_size=1)
+    await database.connect()
     try:
-        total = await connection.fetchrow(
-            "select * from metrics.published_total where community = $1", COMMUNITY
-        )
-        weeks = await connection.fetch(
-            "select window_start at time zone time_zone as monday, value"
-            " from metrics.published_measurement"
-            " where community = $1 and metric = 'posts' and grain = 'week' and source is null"
-            " order by monday",
-            COMMUNITY,
-        )
+        async with database.connection() as connection:
+            yield connection
     finally:
-        await connection.close()
-    measured = {} if total is None else dict(total)
-    for name, value in measured.items():
-        if name.endswith(("_by_kind", "_by_label", "_by_department")):
-            measured[name] = json.loads(value)
-    measured["posts_by_week"] = {row["monday"].date(): int(row["value"]) for row in weeks}
-    return measured
+        await database.close()
 
 
 def compare(planted: Planted, measured: dict[str, Any]) -> list[Difference]:

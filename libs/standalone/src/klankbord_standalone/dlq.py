@@ -1,7 +1,7 @@
 """`klankbord dlq`: the events that a consumer could not handle: see, try again, or give up."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,15 +11,21 @@ from typing import Any
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
+from rich.console import Console
+from rich.table import Table
 
 from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.deadletter import DeadLetter
 from klankbord_runtime.permissions import DEAD, OPERATOR
 from klankbord_schemas.topology import consumer
+from klankbord_standalone.explained import ExplainedError
 from klankbord_standalone.servers import Installation
 
+MOST_DETAIL = 200
+"""Characters of a reason that the table shows."""
 
-class NoSuchLetterError(LookupError):
+
+class NoSuchLetterError(ExplainedError):
     """There is no dead letter of that number."""
 
 
@@ -92,11 +98,24 @@ class DeadLetterQueue:
         await self._stream.delete_msg(DEAD, kept.number)
 
 
+def show(letters: Sequence[Kept], out: Console) -> None:
+    """Print them as a table."""
+    if not letters:
+        out.print("no dead letters")
+        return
+    table = Table("number", "died", "consumer", "reason", "detail", box=None, header_style="dim")
+    for kept in letters:
+        letter = kept.letter
+        died = f"{letter.died:%Y-%m-%d %H:%M}"
+        table.add_row(
+            str(kept.number), died, letter.consumer, letter.reason, letter.detail[:MOST_DETAIL]
+        )
+    out.print(table)
+    out.print("[dim]klankbord dlq show|replay|discard NUMBER[/dim]")
+
+
 @asynccontextmanager
 async def dead_letters(installation: Installation) -> AsyncIterator[DeadLetterQueue]:
     """The dead letters, for as long as this lasts."""
-    client = await installation.connect(OPERATOR)
-    try:
+    async with installation.client(OPERATOR) as client:
         yield DeadLetterQueue(client)
-    finally:
-        await client.close()

@@ -7,13 +7,13 @@
 """
 
 import json
-import os
-import secrets
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import psutil
+
+from klankbord_standalone.private_file import write_private
 
 CONFIGS = {
     "klankbord.yaml": "klankbord_ingest",
@@ -22,7 +22,6 @@ CONFIGS = {
 }
 """Each configuration file, and the package that ships a commented example of it."""
 
-SECRET_BYTES = 32
 CONFIG_NOTE = "config-folder"
 """The file that holds the path of the configuration folder."""
 
@@ -70,19 +69,11 @@ class Home:
         """One file per webhook source: what its sender signs with."""
         return self.data / "secrets"
 
-    @property
-    def operator_token_file(self) -> Path:
-        """The token with which this machine's importer comes in."""
-        return self.data / "credentials" / "operator.token"
-
     def prepare(self) -> list[Path]:
-        """Make the folders, the token, and examples of what is not configured; gives those."""
+        """Make the folders, and examples of what is not configured; gives those."""
         for folder in (self.data, self.logs, self.config):
             folder.mkdir(parents=True, exist_ok=True)
-        for folder in (self.secrets, self.operator_token_file.parent):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        if not self.operator_token_file.exists():
-            write_private(self.operator_token_file, secrets.token_urlsafe(SECRET_BYTES))
+        self.secrets.mkdir(mode=0o700, exist_ok=True)
         (self.data / CONFIG_NOTE).write_text(str(self.config), encoding="utf-8")
         written = []
         for name, package in CONFIGS.items():
@@ -91,10 +82,6 @@ class Home:
                 path.write_bytes(files(package).joinpath(name).read_bytes())
                 written.append(path)
         return written
-
-    def operator_token(self) -> str:
-        """The token with which this machine's importer comes in."""
-        return self.operator_token_file.read_text(encoding="ascii").strip()
 
     def running(self) -> Running | None:
         """Where the installation runs now; None when it does not."""
@@ -131,12 +118,3 @@ class Home:
     @property
     def _ports_file(self) -> Path:
         return self.data / "ports.json"
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only this user may read, complete or not at all."""
-    written = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as output:
-        output.write(text)
-    written.replace(path)

@@ -27,8 +27,11 @@ from klankbord_ingest.imports.csv import HeaderError
 from klankbord_ingest.imports.formats import UnknownFormatError
 from klankbord_ingest.imports.slack import ExportError
 from klankbord_ingest.sources import parse_sources
-from klankbord_standalone.command import Place, UsageError
-from klankbord_standalone.home import Home
+from klankbord_standalone.apply import checked
+from klankbord_standalone.command import Place
+from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.explained import UsageError
+from klankbord_standalone.home import Home, Running
 from klankbord_standalone.standalone import start
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -70,14 +73,7 @@ async def run(place: Place, job: Job, err: Console) -> ImportResult:
             shown.update(_line(progress))
 
         try:
-            async with _address(place, dry_run=job.dry_run) as address:
-                target = Target(
-                    ingest=address,
-                    token=place.home.operator_token(),
-                    community=job.community,
-                    source=job.source,
-                    platform=job.platform,
-                )
+            async with _target(place, job) as target:
                 if job.is_url:
                     return await import_url(
                         job.path,
@@ -133,27 +129,33 @@ def _check(job: Job) -> None:
 
 def _zone(home: Home, community: str, err: Console) -> tzinfo:
     """The community's time zone, in which times that name none are read."""
-    listed = parse_sources((home.config / "klankbord.yaml").read_bytes()).communities
+    file = home.config / "klankbord.yaml"
+    listed = checked(file, parse_sources).communities
     if community in listed:
         return ZoneInfo(listed[community].time_zone)
     err.print(
-        f"[dim]· {home.config / 'klankbord.yaml'} does not list community {community}: "
+        f"[dim]· {file} does not list community {community}: "
         "it is counted in UTC until you list it there[/dim]"
     )
     return UTC
 
 
 @asynccontextmanager
-async def _address(place: Place, *, dry_run: bool) -> AsyncIterator[str]:
-    """Where ingest is: the running one, or one that is started for the while."""
+async def _target(place: Place, job: Job) -> AsyncIterator[Target]:
+    """Where it goes: to the ingest that runs here, or to one that is started for the while."""
     running = place.home.running()
-    if dry_run:
-        yield "http://127.0.0.1"  # nothing is sent
+    if job.dry_run:
+        yield Target("http://127.0.0.1", "", job.community, job.source, job.platform)
     elif running is not None:
-        yield running.address("ingest")
+        yield _door(running, job)
     else:
         async with start(place.home, place.elsewhere) as everything:
-            yield everything.running.address("ingest")
+            yield _door(everything.running, job)
+
+
+def _door(running: Running, job: Job) -> Target:
+    token = Credentials(Path(running.credentials)).operator_token()
+    return Target(running.address("ingest"), token, job.community, job.source, job.platform)
 
 
 def _line(progress: Progress) -> str:

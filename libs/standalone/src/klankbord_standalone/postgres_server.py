@@ -33,6 +33,7 @@ from klankbord_standalone.child import (
     locked,
     require_free,
 )
+from klankbord_standalone.private_file import write_private
 
 SUPERUSER = "postgres"
 OLDEST_MAJOR = 15
@@ -245,9 +246,7 @@ class PostgresServer:
         if unfinished.exists():
             shutil.rmtree(unfinished)
         unfinished.mkdir(mode=0o700)
-        password.unlink(missing_ok=True)
-        password.touch(mode=0o600)
-        password.write_text(self._password, encoding="utf-8")
+        write_private(password, self._password)
         if account is not None:
             os.chown(unfinished, account.uid, account.gid)
             os.chown(password, account.uid, account.gid)

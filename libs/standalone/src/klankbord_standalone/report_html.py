@@ -1,36 +1,26 @@
-"""The report as one page: no script, nothing from elsewhere, to mail to whoever asks.
-
-The page is built as a tree of elements, so that whatever members, sources or policies say is text
-and can never become markup.
-"""
+"""The report as one page: no script, nothing from elsewhere, to mail to whoever asks."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
 from urllib.parse import urlsplit
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from klankbord_standalone.report import (
-    Case,
-    Department,
-    FlagReason,
-    Report,
-    Source,
-    Week,
+from klankbord_standalone.html import Cell, classed, element, foreign, table
+from klankbord_standalone.report import Case, Department, FlagReason, Report, Source, Week
+from klankbord_standalone.words import (
+    LANGUAGE_NAMES,
     compared,
     counted,
+    intents_listed,
     lasting,
+    listed,
     local,
     shortly,
     span,
     spelled,
 )
-from klankbord_standalone.words import LANGUAGE_NAMES, intents_listed, printable
-
-Child = Element | str | None
-Cell = tuple[str, Child]
-"""A class for the cell, and what stands in it."""
 
 LINKED = ("https", "http")
 
@@ -53,82 +43,60 @@ NARROWEST_LABEL = 52
 
 def render_html(report: Report) -> str:
     """The report as an HTML page of its own."""
-    page = _element("html", {"lang": "en"}, _head(report), _body(report))
+    page = element("html", {"lang": "en"}, _head(report), _body(report))
     return f"<!DOCTYPE html>\n{tostring(page, encoding='unicode', method='html')}\n"
 
 
-def _element(tag: str, attributes: Mapping[str, str] | None = None, /, *children: Child) -> Element:
-    """An element that holds these; a string among them is text, whatever it looks like."""
-    made = Element(tag, dict(attributes or {}))
-    for child in children:
-        if isinstance(child, Element):
-            made.append(child)
-        elif child is not None and len(made):
-            made[-1].tail = f"{made[-1].tail or ''}{printable(child)}"
-        elif child is not None:
-            made.text = f"{made.text or ''}{printable(child)}"
-    return made
-
-
-def _foreign(text: str) -> Element:
-    """Somebody else's words: which way they run does not touch what stands around them."""
-    return _element("bdi", {}, text)
-
-
-def _classed(tag: str, name: str, *children: Child) -> Element:
-    return _element(tag, {"class": name}, *children)
-
-
 def _head(report: Report) -> Element:
-    style = _element("style")
+    style = element("style")
     style.text = files(__package__).joinpath("report_html.css").read_text("utf-8")
-    return _element(
+    return element(
         "head",
         {},
-        _element("meta", {"charset": "utf-8"}),
-        _element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        _element("meta", {"name": "referrer", "content": "no-referrer"}),
-        _element(
+        element("meta", {"charset": "utf-8"}),
+        element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
+        element("meta", {"name": "referrer", "content": "no-referrer"}),
+        element(
             "meta",
             {
                 "http-equiv": "Content-Security-Policy",
                 "content": "default-src 'none'; style-src 'unsafe-inline'",
             },
         ),
-        _element("title", {}, f"{report.name}: how the community is doing"),
+        element("title", {}, f"{report.name}: how the community is doing"),
         style,
     )
 
 
 def _body(report: Report) -> Element:
-    return _element(
+    return element(
         "body",
         {},
-        _element(
+        element(
             "div",
             {"class": "page"},
             _header(report),
-            _element(
+            element(
                 "main",
                 {},
                 _growth(report),
-                _classed("div", "pair", _key_figure(report), _answers(report)),
+                classed("div", "pair", _key_figure(report), _answers(report)),
                 _departments(report),
                 _moderation(report),
-                _classed("div", "pair", _languages(report), _sources(report)),
+                classed("div", "pair", _languages(report), _sources(report)),
             ),
             _footer(report),
         ),
     )
 
 
-def _section(title: str, why: str, *children: Child, name: str = "") -> Element:
+def _section(title: str, why: str, *children: Element | None, name: str = "") -> Element:
     identity = title.lower().replace(" ", "-")
-    return _element(
+    return element(
         "section",
         {"aria-labelledby": identity, **({"class": name} if name else {})},
-        _element("h2", {"id": identity}, title),
-        _classed("p", "why", why),
+        element("h2", {"id": identity}, title),
+        classed("p", "why", why),
         *children,
     )
 
@@ -138,13 +106,13 @@ def _section(title: str, why: str, *children: Child, name: str = "") -> Element:
 
 def _header(report: Report) -> Element:
     week = report.last_week
-    when = f" · {span(week)}" if week else ""
-    return _element(
+    when = f" · {span(week.first_day, week.last_day)}" if week else ""
+    return element(
         "header",
         {},
-        _classed("p", "eyebrow", _element("b", {}, _foreign(report.name)), when),
-        _element("h1", {}, report.sentence),
-        _classed("p", "lead", _lead(report)),
+        classed("p", "eyebrow", element("b", {}, foreign(report.name)), when),
+        element("h1", {}, report.sentence),
+        classed("p", "lead", _lead(report)),
         _figures(report) if week else None,
     )
 
@@ -174,7 +142,7 @@ def _figures(report: Report) -> Element:
     week, before = report.last_week, report.week_before
     assert week is not None
     whole = [one for one in report.weeks if one.is_over]
-    figures = _element("dl", {"class": "figures"})
+    figures = element("dl", {"class": "figures"})
     for label, name in (
         ("Posts", "posts"),
         ("People who wrote", "contributors"),
@@ -184,13 +152,13 @@ def _figures(report: Report) -> Element:
         values = [getattr(one, name) for one in whole]
         change = f"{compared(values[-1], values[-2])} the week before" if before else "first week"
         figures.append(
-            _element(
+            element(
                 "div",
                 {},
-                _element("dt", {}, label),
-                _classed("dd", "value", f"{values[-1]:,}"),
-                _classed("dd", "change", change),
-                _classed("dd", "trend", _spark(values, label)),
+                element("dt", {}, label),
+                classed("dd", "value", f"{values[-1]:,}"),
+                classed("dd", "change", change),
+                classed("dd", "trend", _spark(values, label)),
             )
         )
     return figures
@@ -201,7 +169,7 @@ def _spark(values: Sequence[int], label: str) -> Element:
     step = 100 / max(len(values) - 1, 1)
     points = [f"{step * x:.1f},{30 - 28 * y / highest:.1f}" for x, y in enumerate(values)]
     said = f"{label} by week: {', '.join(f'{value:,}' for value in values)}"
-    drawing = _element(
+    drawing = element(
         "svg",
         {
             "class": "spark", "viewBox": "-1 0 102 32", "preserveAspectRatio": "none",
@@ -225,7 +193,7 @@ def _growth(report: Report) -> Element:
         f"since the beginning, {totals.replies:,} of them replies, and "
         f"{counted(totals.interactions, 'interaction')}.",
         *(_bars(report.weeks, shape) for shape in SHAPES),
-        _table(
+        table(
             "Week by week, the newest first.",
             ["Week", "Posts", "Replies", "People", "New", "Interactions", "Flagged", "Activity"],
             [_week_row(week) for week in reversed(report.weeks)],
@@ -250,7 +218,7 @@ def _bars(weeks: Sequence[Week], shape: Shape) -> Element:
     slot = shape.width / len(weeks)
     floor = shape.height - BELOW_BARS
     said = ", ".join(f"{spelled(week.first_day)}: {week.posts:,}" for week in weeks)
-    drawing = _element(
+    drawing = element(
         "svg",
         {
             "class": f"chart {shape.name}",
@@ -298,10 +266,10 @@ def _key_figure(report: Report) -> Element:
     return _section(
         "Activity",
         "The key figure: one number for how much is going on, with everything it is made of.",
-        _classed("p", "big", f"{figure.value:,}"),
-        _classed("p", "soft", f"points, {change}"),
-        _classed("p", "sum", figure.worked_out),
-        _classed("p", "soft small", f"{figure.remark[:1].upper()}{figure.remark[1:]}.")
+        classed("p", "big", f"{figure.value:,}"),
+        classed("p", "soft", f"points, {change}"),
+        classed("p", "sum", figure.worked_out),
+        classed("p", "soft small", f"{figure.remark[:1].upper()}{figure.remark[1:]}.")
         if figure.remark
         else None,
     )
@@ -318,9 +286,9 @@ def _answers(report: Report) -> Element:
     return _section(
         title,
         "How long a member waits until another person answers. Bots do not count.",
-        _classed("p", "big", lasting(week.response_seconds)),
-        _classed("p", "soft", f"half of them had theirs sooner{change}"),
-        _classed(
+        classed("p", "big", lasting(week.response_seconds)),
+        classed("p", "soft", f"half of them had theirs sooner{change}"),
+        classed(
             "p",
             "sum",
             f"{week.answered:,} of {counted(opened, 'conversation')} were answered, "
@@ -332,10 +300,10 @@ def _answers(report: Report) -> Element:
 
 def _share(part: int, whole: int) -> Element:
     width = 100 * part / whole if whole else 0
-    return _element(
+    return element(
         "span",
         {"class": "share", "aria-hidden": "true"},
-        _element("i", {"style": f"width:{width:.1f}%"}),
+        element("i", {"style": f"width:{width:.1f}%"}),
     )
 
 
@@ -352,15 +320,15 @@ def _departments(report: Report) -> Element:
         f"{counted(report.totals.open_cases, 'open case').capitalize()}: posts that were carried "
         "to a department and not withdrawn since. A case stays open until its post is changed, "
         "deleted or flagged.",
-        _table(
+        table(
             "Open cases by department.",
             ["Department", "Open", "Past due", "What they are", "How urgent"],
             [_department_row(department, most) for department in report.departments],
             numbers=2,
             cards=True,
         ),
-        _element("h3", {}, "The most urgent"),
-        _table(
+        element("h3", {}, "The most urgent"),
+        table(
             "By priority, the latest due first. What was said stands where it was said.",
             ["Priority", "Due", "What", "For", "Language", "Where"],
             [_case_row(case, report) for case in report.most_urgent],
@@ -371,18 +339,14 @@ def _departments(report: Report) -> Element:
 
 
 def _department_row(department: Department, most: int) -> list[Cell]:
-    name = _element("span", {}, department.name.capitalize(), _share(department.open_cases, most))
+    name = element("span", {}, department.name.capitalize(), _share(department.open_cases, most))
     return [
         ("", name),
         ("n", f"{department.open_cases:,}"),
         ("n", f"{department.past_due:,}"),
         ("wide", intents_listed(department.by_intent)),
-        ("wide", _listed(department.by_priority)),
+        ("wide", listed(department.by_priority)),
     ]
-
-
-def _listed(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} {name}" for name, number in numbers.items())
 
 
 def _case_row(case: Case, report: Report) -> list[Cell]:
@@ -390,8 +354,8 @@ def _case_row(case: Case, report: Report) -> list[Cell]:
     when = f"in {lasting(left)}" if left > 0 else f"{lasting(-left)} ago"
     due = local(case.due_at, report.time_zone, "%H:%M")
     return [
-        ("", _classed("span", f"tag {case.priority}", case.priority)),
-        ("", _element("span", {}, f"{due}, ", _classed("span", "nowrap", when))),
+        ("", classed("span", f"tag {case.priority}", case.priority)),
+        ("", element("span", {}, f"{due}, ", classed("span", "nowrap", when))),
         ("", case.intent),
         ("", case.department),
         ("", LANGUAGE_NAMES.get(case.language, case.language)),
@@ -402,9 +366,9 @@ def _case_row(case: Case, report: Report) -> list[Cell]:
 def _place(case: Case, time_zone: str) -> Element:
     said = f"{case.source}, {local(case.published, time_zone, '%H:%M')}"
     if case.url is None or urlsplit(case.url).scheme not in LINKED:
-        return _element("span", {}, said)
+        return element("span", {}, said)
     of = f"{case.priority} {case.intent} in {said}"
-    return _element("a", {"href": case.url, "rel": "noreferrer", "aria-label": of}, said)
+    return element("a", {"href": case.url, "rel": "noreferrer", "aria-label": of}, said)
 
 
 # ── What was flagged ─────────────────────────────────────────────────────────────────────────────
@@ -416,14 +380,14 @@ def _moderation(report: Report) -> Element:
         return _section(title, "Nothing. No rule of the policy found anything.")
     labels = dict(Counter(report.totals.flagged_posts_by_label).most_common())
     in_all = counted(report.totals.flagged_posts, "post")
-    of_which = f": {_listed(labels)}" if labels else ""
+    of_which = f": {listed(labels)}" if labels else ""
     shadow = report.shadow_flags
     return _section(
         title,
         f"{in_all} {'stands' if report.totals.flagged_posts == 1 else 'stand'} flagged{of_which}. "
         "A post may carry several labels.",
         _flag_table("By the rule that spoke.", report.live_flags),
-        _element("h3", {}, "Only watched") if shadow else None,
+        element("h3", {}, "Only watched") if shadow else None,
         _flag_table("Shadow rules do not act. They show what they would do.", shadow),
         name="long",
     )
@@ -432,7 +396,7 @@ def _moderation(report: Report) -> Element:
 def _flag_table(caption: str, flags: Sequence[FlagReason]) -> Element | None:
     if not flags:
         return None
-    return _table(
+    return table(
         caption,
         ["Label", "Posts", "Last week", "Severity", "Why", "Rule"],
         [
@@ -440,8 +404,8 @@ def _flag_table(caption: str, flags: Sequence[FlagReason]) -> Element | None:
                 ("nowrap", flag.label),
                 ("n", f"{flag.posts:,}"),
                 ("n", f"{flag.posts_in_week:,}"),
-                ("", _classed("span", f"tag {flag.severity}", flag.severity)),
-                ("wide", _foreign(flag.explanation)),
+                ("", classed("span", f"tag {flag.severity}", flag.severity)),
+                ("wide", foreign(flag.explanation)),
                 ("soft", flag.rule),
             ]
             for flag in flags
@@ -461,7 +425,7 @@ def _languages(report: Report) -> Element:
     everything = sum(report.languages_of_cases.values())
     rows: list[list[Cell]] = [
         [
-            ("", _element("span", {}, LANGUAGE_NAMES.get(tag, tag), _share(cases, everything))),
+            ("", element("span", {}, LANGUAGE_NAMES.get(tag, tag), _share(cases, everything))),
             ("n", f"{cases:,}"),
         ]
         for tag, cases in report.languages_of_cases.items()
@@ -469,7 +433,7 @@ def _languages(report: Report) -> Element:
     return _section(
         title,
         "What the open cases are written in: who has to be able to answer.",
-        _table("Open cases by language.", ["Language", "Cases"], rows, numbers=1),
+        table("Open cases by language.", ["Language", "Cases"], rows, numbers=1),
     )
 
 
@@ -484,7 +448,7 @@ def _sources(report: Report) -> Element:
             ("n", f"{source.posts_in_week:,}"),
             (
                 "wide warn" if source.is_healthy is False else "wide",
-                _foreign(_health(source, report)),
+                foreign(_health(source, report)),
             ),
         ]
         for source in report.sources
@@ -492,7 +456,7 @@ def _sources(report: Report) -> Element:
     return _section(
         title,
         "Where the community talks, and whether we can hear it.",
-        _table("Posts by source.", ["Source", "Posts", "Last week", "Health"], rows, numbers=2),
+        table("Posts by source.", ["Source", "Posts", "Last week", "Health"], rows, numbers=2),
     )
 
 
@@ -509,54 +473,11 @@ def _health(source: Source, report: Report) -> str:
     return f"{source.reason or 'not heard'}{since}"
 
 
-# ── Parts of any section ─────────────────────────────────────────────────────────────────────────
-
-
-def _table(
-    caption: str,
-    headings: Sequence[str],
-    rows: Iterable[Sequence[Cell]],
-    numbers: int = 0,
-    *,
-    cards: bool = False,
-) -> Element:
-    """A table that scrolls by itself where the screen is narrow, or falls apart into cards.
-
-    The first cell of a row names it; the `numbers` columns after it hold numbers.
-    """
-    head = _element("tr")
-    for place, heading in enumerate(headings):
-        kind = {"class": "n"} if 0 < place <= numbers else {}
-        head.append(_element("th", {"scope": "col", **kind}, heading))
-    body = _element("tbody")
-    for (name, first), *cells in rows:
-        row = _element("tr", {}, _element("th", {"scope": "row", **_named(name)}, first))
-        row.extend(
-            _element("td", {**_named(name), "data-heading": heading}, child)
-            for heading, (name, child) in zip(headings[1:], cells, strict=True)
-        )
-        body.append(row)
-    table = _element(
-        "table",
-        _named("cards" if cards else ""),
-        _element("caption", {}, caption),
-        _element("thead", {}, head),
-        body,
-    )
-    # a region that scrolls is reached with the keyboard
-    scrolls = {"class": "scroll", "tabindex": "0", "role": "region", "aria-label": caption}
-    return _element("div", scrolls, table)
-
-
-def _named(name: str) -> dict[str, str]:
-    return {"class": name} if name else {}
-
-
 def _footer(report: Report) -> Element:
-    return _element(
+    return element(
         "footer",
         {},
-        _element(
+        element(
             "p",
             {},
             f"Made by Klankbord on {local(report.now, report.time_zone)}, {report.time_zone}. "

@@ -1,25 +1,24 @@
 """The report in a terminal of 80 columns; nothing is said by colour alone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from klankbord_standalone.report import (
-    Department,
-    FlagReason,
-    Report,
-    Week,
+from klankbord_standalone.report import Department, FlagReason, Report, Week, local_day
+from klankbord_standalone.words import (
+    LANGUAGE_NAMES,
     compared,
     counted,
+    intents_listed,
     lasting,
+    listed,
     local,
-    local_day,
+    printable,
     shortly,
 )
-from klankbord_standalone.words import LANGUAGE_NAMES, intents_listed, printable
 
 BAR = 18
 """The longest bar, in characters."""
@@ -164,7 +163,7 @@ def _languages(report: Report, out: Console) -> None:
         names = {
             LANGUAGE_NAMES.get(tag, tag): cases for tag, cases in report.languages_of_cases.items()
         }
-        out.print(_text(_listed(names)))
+        out.print(_text(listed(names)))
 
 
 def _sources(report: Report, out: Console) -> None:
@@ -174,10 +173,6 @@ def _sources(report: Report, out: Console) -> None:
         if source.is_healthy is False:
             line += f"; not heard: {source.reason or 'no reason known'}"
         out.print(_text(line))
-
-
-def _listed(numbers: Mapping[str, int]) -> str:
-    return ", ".join(f"{number:,} {name}" for name, number in numbers.items())
 
 
 def _heading(text: str, out: Console) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 
 from klankbord_ingest.signature import SECRET_PREFIX, sign
-from klankbord_standalone.home import write_private
+from klankbord_standalone.explained import ExplainedError
+from klankbord_standalone.private_file import write_private
 
 RETRY = 0.3
 MOST_TRIES = 400
@@ -27,7 +28,7 @@ def make_secret(secrets_folder: Path, source: str) -> bytes:
     return key
 
 
-class NotHeardError(RuntimeError):
+class NotHeardError(ExplainedError):
     """The door refused a delivery, or did not answer however often it was tried."""
 
 

@@ -1,17 +1,19 @@
 """The two servers that everything stands on, and how each service gets into them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import nats
 from nats.aio.client import Client
 
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import Change, apply, create_database, provision_database
+from klankbord_schemas.topology import inbox_prefix
 from klankbord_standalone.credentials import SUPERUSER, Credentials
 from klankbord_standalone.nats_server import NatsServer
 from klankbord_standalone.postgres_server import PostgresServer
@@ -34,10 +36,7 @@ class Installation:
 
     def postgres_url(self, name: str) -> str:
         """The database, as a service's own role or as `reader`."""
-        address = urlsplit(self.admin_url)
-        role, password = f"klankbord_{name}", quote(self.credentials.password(name), safe="")
-        place = address.netloc.rpartition("@")[2]
-        return urlunsplit(address._replace(netloc=f"{role}:{password}@{place}"))
+        return self.credentials.database_url(self.admin_url, name)
 
     def environment(self, service: str) -> dict[str, str]:
         """The variables that tell a service of them."""
@@ -47,33 +46,41 @@ class Installation:
             "KLANKBORD_POSTGRES__URL": self.postgres_url(service),
         }
 
-    async def connect(self, name: str) -> Client:
-        """A connection to NATS as that user.
+    @asynccontextmanager
+    async def client(self, user: str, *, reconnect: bool = False) -> AsyncIterator[Client]:
+        """A connection to NATS as that user, for as long as this lasts.
+
+        Args:
+            user: a service, `provision`, `operator` or a subscriber.
+            reconnect: connect again, however long the server is away.
 
         Raises:
             nats.errors.Error, OSError: it is not there, or does not let this user in.
         """
-        return await nats.connect(
+        client = await nats.connect(
             self.nats_url,
-            name=f"klankbord-{name}",
-            nkeys_seed=str(self.seed_file(name)),
-            inbox_prefix=f"_INBOX_{name}",
-            allow_reconnect=False,
+            name=f"klankbord-{user}",
+            nkeys_seed=str(self.seed_file(user)),
+            inbox_prefix=inbox_prefix(user),
+            allow_reconnect=reconnect,
+            reconnect_time_wait=1,
+            max_reconnect_attempts=-1,
             error_cb=_raised_anyway,
         )
+        try:
+            yield client
+        finally:
+            await client.close()
 
     async def provision(self, replicas: int = 1) -> list[Change]:
         """Make streams, consumers, roles and schemas what they should be; says what was changed."""
         changes = await provision_database(self.admin_url, self.credentials.database_passwords())
-        client = await self.connect(PROVISION)
-        try:
+        async with self.client(PROVISION) as client:
             return changes + await apply(client, replicas)
-        finally:
-            await client.close()
 
 
 async def _raised_anyway(_error: Exception) -> None:
-    """nats-py would print a traceback of what the call raises to its caller too."""
+    """nats-py would print a traceback of what it raises to its caller too, or mends itself."""
 
 
 class Servers:

@@ -9,11 +9,12 @@ from signal import SIGTERM
 
 import httpx
 
+from klankbord_schemas import topology
 from klankbord_standalone.child import Child, free_port
 
 log = logging.getLogger(__name__)
 
-SERVICES = ("ingest", "moderation", "routing", "metrics")
+SERVICES = tuple(service.name for service in topology.SERVICES)
 START_PATIENCE = 60.0
 STOP_PATIENCE = 30.0
 """Longer than a service's own drain takes."""

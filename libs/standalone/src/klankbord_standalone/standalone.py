@@ -65,7 +65,7 @@ async def _welcome(servers: Servers) -> None:
         current = servers.credentials.authorization()
         if current != known:
             try:
-                await servers.nats.reload(current)
+                await servers.nats.admit(current)
             except (ServerFailedError, httpx.HTTPError) as error:
                 log.warning("new users are not let in yet: %s", error)
             else:
@@ -138,7 +138,7 @@ def environment(home: Home, installation: Installation, service: str) -> dict[st
         own |= {
             "KLANKBORD_PSEUDONYM_KEY_FILE": str(installation.credentials.pseudonym_key_file),
             "KLANKBORD_SECRETS_DIR": str(home.secrets.absolute()),
-            "KLANKBORD_OPERATOR_TOKEN_FILE": str(home.operator_token_file.absolute()),
+            "KLANKBORD_OPERATOR_TOKEN_FILE": str(installation.credentials.operator_token_file),
         }
     return inherited | passed_on | installation.environment(service) | own
 

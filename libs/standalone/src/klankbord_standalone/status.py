@@ -5,6 +5,8 @@ from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.table import Table
 
 from klankbord_runtime.permissions import DEAD, OPERATOR
 from klankbord_schemas.topology import CONSUMERS, STREAMS
@@ -66,8 +68,7 @@ class Status:
 
 async def read_status(installation: Installation, running: Running | None) -> Status:
     """Ask the bus and every service."""
-    client = await installation.connect(OPERATOR)
-    try:
+    async with installation.client(OPERATOR) as client:
         stream = client.jetstream()
         consumers = {}
         for consumer in CONSUMERS:
@@ -76,8 +77,6 @@ async def read_status(installation: Installation, running: Running | None) -> St
                 state.num_pending or 0, state.num_ack_pending or 0
             )
         streams = {s.name: (await stream.stream_info(s.name)).state.messages for s in STREAMS}
-    finally:
-        await client.close()
     services = {}
     if running is not None:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
@@ -93,6 +92,27 @@ async def _service(http: httpx.AsyncClient, address: str) -> ServiceStatus:
         problem = f"{address} does not answer: {type(error).__name__}"
         return ServiceStatus(ready=False, problems=[problem], outbox=0)
     return ServiceStatus(readiness["ready"], readiness["problems"], int(gauge(measured, OUTBOX)))
+
+
+def show(status: Status, out: Console) -> None:
+    """Print it."""
+    if not status.running:
+        out.print("nothing runs on this data folder: start it with [bold]klankbord up[/bold]")
+    for name, service in status.services.items():
+        state = "[green]ready[/green]" if service.ready else "[red]not ready[/red]"
+        out.print(f"{name:<12} {state}  {'; '.join(service.problems)}")
+    table = Table("consumer", box=None, header_style="dim")
+    table.add_column("waiting", justify="right")
+    table.add_column("in hand", justify="right")
+    for name, consumer in status.consumers.items():
+        table.add_row(name, f"{consumer.waiting:,}", f"{consumer.in_hand:,}")
+    out.print(table)
+    kept = ", ".join(f"{name} {count:,}" for name, count in status.streams.items())
+    out.print(f"events kept: {kept}")
+    if status.dead_letters:
+        out.print(
+            f"[red]{status.dead_letters} dead letters[/red]: see [bold]klankbord dlq list[/bold]"
+        )
 
 
 def gauge(metrics: str, name: str) -> float:

@@ -9,6 +9,7 @@ from nats.errors import Error as NatsError
 
 from klankbord_runtime.permissions import PROVISION, Subscriber, subscriber
 from klankbord_runtime.provision import apply_consumer, subscriber_config
+from klankbord_schemas.topology import inbox_prefix
 from klankbord_standalone.child import ServerFailedError
 from klankbord_standalone.servers import Installation
 
@@ -47,11 +48,8 @@ async def invite(installation: Installation, added: Subscriber, copy_to: Path | 
         ServerFailedError: the server does not let it in.
         ProvisionError: the server refuses the consumer.
     """
-    client = await installation.connect(PROVISION)
-    try:
+    async with installation.client(PROVISION) as client:
         await apply_consumer(client, added.stream, subscriber_config(added))
-    finally:
-        await client.close()
     await _wait_until_let_in(installation, added)
     seed_file = installation.seed_file(added.user)
     if copy_to is not None:
@@ -59,7 +57,7 @@ async def invite(installation: Installation, added: Subscriber, copy_to: Path | 
     return Invitation(
         nats_url=installation.nats_url,
         seed_file=str(seed_file),
-        inbox_prefix=f"_INBOX_{added.user}",
+        inbox_prefix=inbox_prefix(added.user),
         stream=added.stream,
         durable=added.user,
         subjects=list(added.subjects),
@@ -70,15 +68,13 @@ async def _wait_until_let_in(installation: Installation, added: Subscriber) -> N
     deadline = asyncio.get_running_loop().time() + LET_IN_PATIENCE
     while True:
         try:
-            client = await installation.connect(added.user)
+            async with installation.client(added.user):
+                return
         except NatsError as error:
             if asyncio.get_running_loop().time() > deadline:
                 raise ServerFailedError(
                     f"NATS does not let {added.user} in ({error}). An existing server takes new "
-                    f"users from its configuration: add this block and reload it\n"
+                    f"users from its configuration: put this block there and restart it\n"
                     f"{installation.credentials.authorization()}"
                 ) from None
-            await asyncio.sleep(0.2)
-        else:
-            await client.close()
-            return
+        await asyncio.sleep(0.2)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import nats
 from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from rich.text import Text
 
 from klankbord_runtime.permissions import OPERATOR, stream_of_subject
+from klankbord_standalone.explained import UsageError
 from klankbord_standalone.servers import Installation
 
 BATCH = 100
@@ -35,7 +35,7 @@ def parse_since(text: str, now: datetime) -> Since:
     """Read `all`, `new`, an age such as `90m`, `2h`, `7d`, or a date or time.
 
     Raises:
-        ValueError: it is none of these.
+        UsageError: it is none of these.
     """
     if text == "all":
         return Since(DeliverPolicy.ALL)
@@ -47,7 +47,7 @@ def parse_since(text: str, now: datetime) -> Since:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(
+        raise UsageError(
             f"{text!r} is no beginning: give all, new, an age such as 90m, 2h or 7d, "
             "or a time such as 2026-11-01 or 2026-11-01T09:30+01:00"
         ) from None
@@ -66,17 +66,8 @@ async def tail(
         NoOneStreamError: no stream keeps the subject, or several do.
     """
     stream = stream_of_subject(subject).name
-    client = await nats.connect(
-        installation.nats_url,
-        name="klankbord-tail",
-        nkeys_seed=str(installation.seed_file(OPERATOR)),
-        inbox_prefix=f"_INBOX_{OPERATOR}",
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=1,
-        error_cb=_quiet,
-    )
     stop = _on_ctrl_c()
-    try:
+    async with installation.client(OPERATOR, reconnect=True) as client:
         subscription = await client.jetstream().pull_subscribe(
             subject,
             durable=f"tail-{durable}" if durable else None,
@@ -90,24 +81,24 @@ async def tail(
             ),
         )
         seen: set[str] = set()
-        while not stop.is_set():
-            try:
-                messages = await subscription.fetch(BATCH, timeout=WAIT)
-            except NatsTimeoutError:
-                if follow:
-                    continue
-                return
-            for message in messages:
-                event = json.loads(message.data)
-                if event["id"] not in seen:
-                    seen.add(event["id"])
-                    yield event
-                await message.ack()
-                if stop.is_set():
-                    break
-    finally:
-        await client.flush()  # the last acknowledgements
-        await client.close()
+        try:
+            while not stop.is_set():
+                try:
+                    messages = await subscription.fetch(BATCH, timeout=WAIT)
+                except NatsTimeoutError:
+                    if follow:
+                        continue
+                    return
+                for message in messages:
+                    event = json.loads(message.data)
+                    if event["id"] not in seen:
+                        seen.add(event["id"])
+                        yield event
+                    await message.ack()
+                    if stop.is_set():
+                        break
+        finally:
+            await client.flush()  # the last acknowledgements
 
 
 def line_of(event: dict[str, Any]) -> Text:
@@ -136,7 +127,3 @@ def _on_ctrl_c() -> Flag:
     for number in (signal.SIGINT, signal.SIGTERM):
         get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-async def _quiet(_error: Exception) -> None:
-    """The connection comes back by itself; nothing to tell."""

@@ -34,6 +34,7 @@ from klankbord_ingest.webhook import (
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.service import Service
+from klankbord_schemas.identity import fingerprint
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_IMPORT_BYTES = 8 * 1024 * 1024
@@ -276,5 +277,5 @@ def _delivery(source: str, webhook_id: bytes, body: bytes) -> UUID:
 
     A sender that uses an id twice for different bodies loses nothing.
     """
-    parts = (source.encode(), webhook_id, sha256(body).digest())
-    return UUID(bytes=sha256(b"\x1f".join(parts)).digest()[:16])
+    parts = (source, webhook_id.decode("latin-1"), sha256(body).hexdigest())
+    return UUID(bytes=fingerprint(*parts, size=16))

@@ -1,4 +1,6 @@
-"""The secrets that webhook sources sign with: one file or variable each, never `klankbord.yaml`."""
+"""What ingest keeps secret, read from files: the pseudonym key, the operator's token, and what
+webhook sources sign with. None of it stands in `klankbord.yaml`.
+"""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -9,8 +11,48 @@ from klankbord_ingest.sources import Source
 
 VARIABLE_PREFIX = "KLANKBORD_SECRET_"
 MOST_SECRETS = 2
+MIN_KEY_BYTES = 32
+MAKE_A_KEY = (
+    "make one with `openssl rand -out FILE 32` and keep it: another key makes members strangers"
+)
+MIN_TOKEN_BYTES = 32
 
 log = logging.getLogger(__name__)
+
+
+def read_pseudonym_key(file: Path | None) -> bytes:
+    """The installation's pseudonym key: all bytes of its file, at least 32.
+
+    Raises:
+        ValueError: the file is missing or holds no such key; says how to make one.
+    """
+    if file is None:
+        raise ValueError(f"KLANKBORD_PSEUDONYM_KEY_FILE names no file; {MAKE_A_KEY}")
+    try:
+        key = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read the pseudonym key: {error}; {MAKE_A_KEY}") from error
+    if len(key) < MIN_KEY_BYTES:
+        raise ValueError(f"{file} holds {len(key)} bytes, not {MIN_KEY_BYTES}; {MAKE_A_KEY}")
+    return key
+
+
+def read_operator_token(file: Path | None) -> bytes | None:
+    """The token that opens the import door, without white space around it; no file keeps it shut.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds no such token; says how to make one.
+    """
+    if file is None:
+        return None
+    token = file.read_bytes().strip()
+    if len(token) < MIN_TOKEN_BYTES:
+        raise ValueError(
+            f"{file} holds no operator token of at least {MIN_TOKEN_BYTES} characters; "
+            "make one with `openssl rand -hex 32`"
+        )
+    return token
 
 
 def variable(source: str) -> str:
@@ -48,7 +90,10 @@ class SourceKeys:
         return self._keys.get(source, self._decoy)
 
     def refresh(self, sources: Iterable[Source]) -> None:
-        """Read the secrets of these sources. A source without a proper one is disabled, aloud."""
+        """Read the secrets of these sources. A source without a proper one is disabled, aloud.
+
+        It reads files: call it in a thread.
+        """
         keys: dict[str, tuple[bytes, ...]] = {}
         disabled: dict[str, str] = {}
         for source in sources:

@@ -3,14 +3,9 @@
 import hmac
 import re
 from functools import lru_cache
-from pathlib import Path
 
 PSEUDONYM = re.compile(r"p-[0-9a-f]{32}")
 SEPARATOR = b"\x1f"
-MIN_KEY_BYTES = 32
-MAKE_A_KEY = (
-    "make one with `openssl rand -out FILE 32` and keep it: another key makes members strangers"
-)
 
 
 @lru_cache(maxsize=10_000)
@@ -30,20 +25,3 @@ def pseudonym(key: bytes, platform: str, native_id: str) -> str:
 def is_pseudonym(native_id: str) -> bool:
     """Whether a platform's id of an author is in fact a pseudonym, so that nobody can be named."""
     return PSEUDONYM.fullmatch(native_id) is not None
-
-
-def read_key(file: Path | None) -> bytes:
-    """The installation's pseudonym key: all bytes of its file, at least 32.
-
-    Raises:
-        ValueError: the file is missing or holds no such key; says how to make one.
-    """
-    if file is None:
-        raise ValueError(f"KLANKBORD_PSEUDONYM_KEY_FILE names no file; {MAKE_A_KEY}")
-    try:
-        key = file.read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot read the pseudonym key: {error}; {MAKE_A_KEY}") from error
-    if len(key) < MIN_KEY_BYTES:
-        raise ValueError(f"{file} holds {len(key)} bytes, not {MIN_KEY_BYTES}; {MAKE_A_KEY}")
-    return key

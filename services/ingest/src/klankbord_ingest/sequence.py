@@ -23,11 +23,11 @@ that edits more often should state one of the two.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 from itertools import count
 from typing import TypeAlias
 
 from klankbord_ingest.submission import PostSubmission
+from klankbord_schemas.identity import fingerprint
 from klankbord_schemas.post import Operation
 
 FIRST = 1
@@ -104,7 +104,7 @@ def digest_of(submission: PostSubmission) -> bytes:
     the same post from a webhook and from an export is one version.
     """
     words = (" ".join(part.split()) for part in (submission.name or "", submission.text))
-    return blake2b("\x1f".join(words).encode(), digest_size=16).digest()
+    return fingerprint(*words, size=16)
 
 
 def microseconds(moment: datetime) -> int:

@@ -3,70 +3,22 @@
 Secrets are not in that file: see `keys.py`.
 """
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Annotated, Literal, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    HttpUrl,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, HttpUrl, ValidationInfo, field_validator
 
-from klankbord_runtime.yamlfile import read_yaml
-from klankbord_schemas.post import PublishedTrust
-from klankbord_schemas.types import Language, Line, NativeId, Slug
-
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-DURATION = re.compile(r"([1-9]\d{0,5})([smhd])")
+from klankbord_runtime.yamlfile import Duration, Strict, read_yaml
+from klankbord_schemas.community import Communities, Community
+from klankbord_schemas.trust import PublishedTrust
+from klankbord_schemas.types import Language, NativeId, Slug
 
 SourceKind = Literal["webhook", "feed", "import"]
 
 
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if (found := DURATION.fullmatch(value)) is None:
-        raise ValueError(f"{value!r} is no duration; write 90s, 15m, 6h or 1d")
-    return timedelta(seconds=int(found[1]) * SECONDS[found[2]])
-
-
-def _time_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(
-            f"{name!r} is no time zone; write an IANA name such as Europe/Amsterdam"
-        ) from None
-    return name
-
-
-class Community(BaseModel):
-    """A community: the people whose conversations belong together in reports and rules."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
-
-    slug: Slug
-    """Its short name, which stands in every subject and every table."""
-    name: Line
-    """Its name on display."""
-    time_zone: Annotated[str, AfterValidator(_time_zone)]
-    """The IANA time zone in which its days and weeks begin."""
-    languages: Annotated[tuple[Language, ...], Field(min_length=1)]
-    """What its members write in: a detected language is always one of these."""
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
+class _Entry(Strict):
     name: Slug
     community: Slug
     platform: NativeId | None = None
@@ -88,7 +40,7 @@ class FeedEntry(_Entry):
     kind: Literal["feed"]
     published_trust: PublishedTrust = "claimed"
     url: HttpUrl
-    every: Annotated[timedelta, BeforeValidator(_duration)] = timedelta(minutes=15)
+    every: Duration = timedelta(minutes=15)
 
 
 class ImportEntry(_Entry):
@@ -110,30 +62,19 @@ def _in_a_listed_community(entry: Entry, info: ValidationInfo) -> Entry:
     return entry
 
 
-def _each_once(kind: str, names: list[str]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"two {kind} are named {name!r}; give each its own name")
-
-
-class SourcesFile(BaseModel):
+class SourcesFile(Strict, extra="ignore"):
     """`klankbord.yaml` as far as ingest reads it; what other services read in it is ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    communities: Annotated[tuple[Community, ...], Field(min_length=1)]
+    communities: Communities
     sources: tuple[Annotated[Entry, AfterValidator(_in_a_listed_community)], ...] = ()
-
-    @field_validator("communities")
-    @classmethod
-    def _communities_once(cls, communities: tuple[Community, ...]) -> tuple[Community, ...]:
-        _each_once("communities", [community.slug for community in communities])
-        return communities
 
     @field_validator("sources")
     @classmethod
-    def _sources_once(cls, sources: tuple[Entry, ...]) -> tuple[Entry, ...]:
-        _each_once("sources", [source.name for source in sources])
+    def _each_once(cls, sources: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        names = [source.name for source in sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are named {name!r}; give each its own name")
         return sources
 
 

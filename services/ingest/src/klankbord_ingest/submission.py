@@ -19,7 +19,7 @@ from klankbord_ingest.sources import Source
 from klankbord_schemas.event import Data
 from klankbord_schemas.interaction import InteractionKind
 from klankbord_schemas.post import Operation
-from klankbord_schemas.types import Language, Line, Moment, NativeId, Slug, Text
+from klankbord_schemas.types import MAX_TAGS, Language, Line, Moment, NativeId, Slug, Text
 
 MAX_BATCH = 500
 """The most submissions that one request may hold."""
@@ -155,7 +155,7 @@ class PostSubmission(Data):
     """What it says as HTML. Sanitised on arrival."""
     language: SubmittedLanguage = None
     """What it is written in; left out or `und`, Klankbord finds out."""
-    tag: Annotated[list[Line], BeforeValidator(_tag_names), Field(max_length=100)] = Field(
+    tag: Annotated[list[Line], BeforeValidator(_tag_names), Field(max_length=MAX_TAGS)] = Field(
         default_factory=list
     )
     """Its tags: words or ActivityStreams objects with a `name`."""

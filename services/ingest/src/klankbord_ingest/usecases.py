@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from uuid import UUID
 
 from klankbord_ingest.facts import (
@@ -27,7 +26,7 @@ from klankbord_ingest.sources import Source
 from klankbord_ingest.store import Sighting, Store
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
 from klankbord_runtime.work import Work
-from klankbord_schemas.identity import post_identity
+from klankbord_schemas.identity import fingerprint, post_identity
 from klankbord_schemas.interaction import InteractionReceived
 from klankbord_schemas.member import Member, MemberSeen
 from klankbord_schemas.post import PostReceived
@@ -212,5 +211,5 @@ def _seen_at(submission: Submission, now: datetime) -> datetime:
 
 def _sighting(member: Member, as_of: datetime) -> Sighting:
     look = (member.preferred_username, member.name, member.icon, str(member.is_automated))
-    digest = blake2b("\x1f".join(part or "" for part in look).encode(), digest_size=16).digest()
+    digest = fingerprint(*(part or "" for part in look), size=16)
     return Sighting(member.community, member.member, digest, as_of)

@@ -23,11 +23,6 @@ def countable(moment: datetime) -> datetime:
     return min(max(moment, EARLIEST), LATEST)
 
 
-def hour_of(moment: datetime) -> datetime:
-    """The UTC hour that the moment is in."""
-    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-
-
 def day_of(moment: datetime, time_zone: str) -> date:
     """The calendar day that the moment belongs to."""
     day = moment.astimezone(ZoneInfo(time_zone)).date()

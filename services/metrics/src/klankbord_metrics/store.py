@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from klankbord_metrics.communities import Community
+from klankbord_metrics.communities import CountedCommunity, Total
 from klankbord_metrics.heard import HeardCase, HeardFlags, HeardInteraction, HeardPost
 from klankbord_metrics.measures import Measured, Numbers, Series, Share
 from klankbord_runtime.db import Connection, load_queries
@@ -33,19 +33,6 @@ class Counted(NamedTuple):
     threads: set[UUID]
 
 
-class Total(NamedTuple):
-    """A community's all-time totals."""
-
-    community: str
-    is_known: bool
-    posts: int
-    contributors: int
-    interactions: int
-    flagged_posts: int
-    open_cases: Mapping[str, int]
-    """By department."""
-
-
 class Store:
     """The tables of metrics. Every method is part of its caller's transaction."""
 
@@ -71,7 +58,7 @@ class Store:
 
     # -- communities -----------------------------------------------------------------------------
 
-    async def communities(self, connection: Connection) -> dict[str, Community]:
+    async def communities(self, connection: Connection) -> dict[str, CountedCommunity]:
         """All communities, by slug."""
         return _by_slug(await connection.fetch(queries.fetch_communities))
 
@@ -79,17 +66,17 @@ class Store:
         """The communities that something waits to be counted of."""
         return {row[0] for row in await connection.fetch(queries.fetch_heard_communities)}
 
-    async def add_communities(self, connection: Connection, added: list[Community]) -> None:
+    async def add_communities(self, connection: Connection, added: list[CountedCommunity]) -> None:
         """Add those that are not there."""
         await connection.execute(queries.add_communities, *_columns(added))
 
     async def lock_communities(
         self, connection: Connection, slugs: list[str]
-    ) -> dict[str, Community]:
+    ) -> dict[str, CountedCommunity]:
         """These communities, held until the transaction ends."""
         return _by_slug(await connection.fetch(queries.lock_communities, slugs))
 
-    async def write_community(self, connection: Connection, community: Community) -> None:
+    async def write_community(self, connection: Connection, community: CountedCommunity) -> None:
         """Change what is known of a community; it may be measured at once."""
         await connection.execute(queries.write_community, *community)
 
@@ -283,5 +270,5 @@ def _columns(rows: Iterable[Sequence[Any]]) -> list[list[Any]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _by_slug(rows: Iterable[Sequence[Any]]) -> dict[str, Community]:
-    return {row[0]: Community(*row) for row in rows}
+def _by_slug(rows: Iterable[Sequence[Any]]) -> dict[str, CountedCommunity]:
+    return {row[0]: CountedCommunity(*row) for row in rows}

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from klankbord_metrics.store import Total
+from klankbord_metrics.communities import Total
 from klankbord_schemas import CommunityMeasured, InteractionReceived, PostReceived
 from klankbord_schemas.event import Event
 

@@ -16,10 +16,10 @@ from datetime import date, datetime, timedelta
 from itertools import groupby
 
 from klankbord_metrics.calendar import days_of_hours, window_before, windows_of_days
-from klankbord_metrics.communities import Community, unlisted
+from klankbord_metrics.communities import CountedCommunity, Total, unlisted
 from klankbord_metrics.heard import heard_cases, heard_flags, heard_interactions, heard_posts
 from klankbord_metrics.measures import Measured, Series, changes, shares
-from klankbord_metrics.store import CommunityWindow, Store, Total
+from klankbord_metrics.store import CommunityWindow, Store
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.work import Work
 from klankbord_schemas import (
@@ -44,7 +44,7 @@ class Metrics:
     def __init__(
         self,
         store: Store,
-        file: AcceptedFile[Mapping[str, Community]],
+        file: AcceptedFile[Mapping[str, CountedCommunity]],
         settle: timedelta,
     ) -> None:
         self._store = store
@@ -146,12 +146,12 @@ class Metrics:
         return await self._store.uncounted(work.connection)
 
     @property
-    def _listed(self) -> Mapping[str, Community]:
+    def _listed(self) -> Mapping[str, CountedCommunity]:
         return self._file.value if self._file.accepted else {}
 
     def _differing(
-        self, stored: Mapping[str, Community], slugs: Collection[str]
-    ) -> list[Community]:
+        self, stored: Mapping[str, CountedCommunity], slugs: Collection[str]
+    ) -> list[CountedCommunity]:
         """Of these communities, what should be stored and is not."""
         listed = self._listed
         wanted = [listed.get(slug) or unlisted(slug, stored.get(slug)) for slug in sorted(slugs)]

@@ -5,11 +5,12 @@ look both ways in time, because posts are not heard in the order in which they w
 n posts that say the same within a window, n - count + 1 are noticed in whatever order they come.
 """
 
-import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from klankbord_schemas.identity import fingerprint
 
 
 def key(*parts: str) -> int:
@@ -17,8 +18,7 @@ def key(*parts: str) -> int:
 
     Among a million texts two different ones share a key with a chance of 1 in 37 million.
     """
-    digest = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)
+    return int.from_bytes(fingerprint(*parts, size=8), signed=True)
 
 
 @dataclass(frozen=True, slots=True)

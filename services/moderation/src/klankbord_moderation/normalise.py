@@ -1,8 +1,8 @@
 """The plain reading of a text: one spelling for what is the same.
 
-Compatibility forms are unified (NFKC, https://unicode.org/reports/tr15/), case is folded,
-invisible characters are gone, white space is single. Words keep their accents and their script,
-so ordinary Finnish, German or Russian stays whole.
+Compatibility forms are unified (NFKC, https://unicode.org/reports/tr15/), case is folded, and what
+that takes apart is unified again; invisible characters are gone, white space is single. Words keep
+their accents and their script, so ordinary Finnish, German or Russian stays whole.
 """
 
 import unicodedata
@@ -39,8 +39,8 @@ def fold(original: str) -> Folded:
     if unusual:
         for char in unusual & REPLACED.keys():
             text = text.replace(char, REPLACED[char])
-        text = unicodedata.normalize("NFKC", text)
-    return Folded(original, " ".join(text.casefold().split()), unusual)
+    text = _unified(text) if unusual else text.casefold()
+    return Folded(original, " ".join(text.split()), unusual)
 
 
 def folded_characters(source: str) -> Iterator[tuple[str, int, int]]:
@@ -79,7 +79,11 @@ def _clusters(source: str) -> Iterator[Span]:
 @lru_cache(8192)
 def _folded_cluster(cluster: str) -> str:
     seen = "".join(REPLACED.get(char, char) for char in cluster)
-    return unicodedata.normalize("NFKC", seen).casefold()
+    return _unified(seen)
+
+
+def _unified(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 @lru_cache(8192)

@@ -7,13 +7,10 @@ It is checked here in full, so that a policy that was accepted can be applied to
 import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -23,7 +20,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from klankbord_moderation.normalise import fold
 from klankbord_moderation.patterns import check_pattern, check_patterns
-from klankbord_runtime.yamlfile import read_yaml
+from klankbord_runtime.yamlfile import Duration, Strict, read_yaml
 from klankbord_schemas.post import Severity
 
 MAX_TERM = 200
@@ -31,7 +28,6 @@ MAX_TERMS = 50_000
 MAX_PATTERNS = 200
 MAX_RULES = 2_000
 LONGEST_WINDOW = timedelta(days=30)
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def _slug(text: str) -> str:
@@ -68,15 +64,10 @@ def _term(text: str) -> str:
     return text
 
 
-def _window(value: Any) -> Any:
-    if isinstance(value, timedelta):
-        return value
-    found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
-    if found is None:
-        raise ValueError(f"{value!r} is no length of time; write one such as 90s, 10m, 24h or 7d")
-    window = timedelta(**{UNITS[found[2]]: int(found[1])})
-    if not timedelta() < window <= LONGEST_WINDOW:
-        raise ValueError(f"{value!r} is not between 1s and 30d; write one that is")
+def _window(window: timedelta) -> timedelta:
+    if window > LONGEST_WINDOW:
+        days = LONGEST_WINDOW.days
+        raise ValueError(f"is longer than {days} days; write {days}d or less")
     return window
 
 
@@ -92,17 +83,11 @@ Language = Annotated[str, AfterValidator(_language)]
 Explanation = Annotated[str, StringConstraints(max_length=500), AfterValidator(_explanation)]
 Term = Annotated[str, StringConstraints(max_length=MAX_TERM), AfterValidator(_term)]
 Pattern = Annotated[str, AfterValidator(check_pattern)]
-Window = Annotated[timedelta, BeforeValidator(_window)]
+Window = Annotated[Duration, AfterValidator(_window)]
 Domain = Annotated[str, AfterValidator(_domain)]
 
 
-class Part(BaseModel):
-    """What every part of a policy has in common: an unknown name is refused, as a misspelling."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Check(Part):
+class Check(Strict):
     """Something that a post can be labelled for."""
 
     id: Name
@@ -188,7 +173,7 @@ class LinkCheck(Check):
         )
 
 
-class Policy(Part):
+class Policy(Strict):
     """Everything that moderation looks for."""
 
     rules: tuple[Rule, ...] = Field(default=(), max_length=MAX_RULES)

@@ -13,6 +13,8 @@ from klankbord_moderation.judge import Heard
 from klankbord_runtime.db import Connection, load_queries
 from klankbord_schemas.post import Flags, Label, PostReceived
 
+queries = load_queries("klankbord_moderation")
+
 LABELS = TypeAdapter(list[Label])
 
 MAX_SEEN = 1000
@@ -31,18 +33,15 @@ class Sought:
 class Store:
     """The service's tables."""
 
-    def __init__(self) -> None:
-        self._queries = load_queries("klankbord_moderation")
-
     async def take_turns(self, connection: Connection, keys: Collection[int]) -> None:
         """Be the only one who judges what has these keys, until the transaction ends."""
         if keys:
-            await connection.execute(self._queries.take_turns, sorted(keys))
+            await connection.execute(queries.take_turns, sorted(keys))
 
     async def hear(self, connection: Connection, heard: Sequence[Heard]) -> set[UUID]:
         """Keep these versions; gives the posts of those that are higher than the one known."""
         rows = await connection.fetch(
-            self._queries.hear,
+            queries.hear,
             [one.post for one in heard],
             [one.event.version for one in heard],
             [one.event.data.community for one in heard],
@@ -55,13 +54,13 @@ class Store:
 
     async def forget(self, connection: Connection, posts: Collection[UUID]) -> None:
         """Drop what earlier versions of these posts said and linked to."""
-        await connection.execute(self._queries.forget, list(posts))
+        await connection.execute(queries.forget, list(posts))
 
     async def texts_seen(
         self, connection: Connection, sought: Sequence[Sought], apart_from: Collection[UUID]
     ) -> list[Sighting]:
         """Who posted these texts, and when, apart from these posts."""
-        rows = await self._seen(connection, self._queries.fetch_texts_seen, sought, apart_from)
+        rows = await self._seen(connection, queries.fetch_texts_seen, sought, apart_from)
         return [Sighting(row["key"], row["author"], row["counted_at"]) for row in rows]
 
     async def links_seen(
@@ -71,7 +70,7 @@ class Store:
         apart_from: Collection[UUID],
     ) -> list[Sighting]:
         """Who posted these links, and when, apart from these posts."""
-        rows = await self._seen(connection, self._queries.fetch_links_seen, sought, apart_from)
+        rows = await self._seen(connection, queries.fetch_links_seen, sought, apart_from)
         return [Sighting(row["key"], row["author"], row["counted_at"]) for row in rows]
 
     async def hear_links(self, connection: Connection, heard: Iterable[Heard]) -> None:
@@ -79,7 +78,7 @@ class Store:
         links = [(link, one) for one in heard for link in one.link_keys]
         if links:
             await connection.execute(
-                self._queries.hear_links,
+                queries.hear_links,
                 [link for link, _ in links],
                 [one.post for _, one in links],
                 [one.event.data.attributed_to for _, one in links],
@@ -96,7 +95,7 @@ class Store:
         if not verdicts:
             return
         await connection.execute(
-            self._queries.write_verdicts,
+            queries.write_verdicts,
             now,
             [flags.post for _, flags in verdicts],
             [flags.post_sequence for _, flags in verdicts],

@@ -9,7 +9,7 @@ from klankbord_moderation.judge import Heard, Judge
 from klankbord_moderation.store import Sought, Store
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.work import Work
-from klankbord_schemas.post import Flags, PostFlagged, PostReceived
+from klankbord_schemas.post import Flags, PostFlagged, PostReceived, newest_versions
 
 
 class Moderation:
@@ -32,7 +32,7 @@ class Moderation:
         post said and linked to, and what was found in it.
         """
         judge = self._policy.value
-        heard = [judge.hear(event) for event in _newest(events)]
+        heard = [judge.hear(event) for event in newest_versions(events)]
         new = await self._hear(heard, work)
         judged = [one for one in heard if one.post in new and not one.is_deleted]
         sightings = await self._sightings(judged, new, judge, work)
@@ -79,17 +79,6 @@ class Moderation:
                 *await self._store.links_seen(work.connection, _sought(links, judge), new),
             ]
         )
-
-
-def _newest(events: Iterable[PostReceived]) -> list[PostReceived]:
-    """The highest version of each post, in the order of arrival."""
-    newest: dict[UUID, PostReceived] = {}
-    for event in events:
-        held = newest.get(event.data.post)
-        if held is None or event.version > held.version:
-            newest.pop(event.data.post, None)
-            newest[event.data.post] = event
-    return list(newest.values())
 
 
 def _sought(keyed: Iterable[tuple[Heard, int]], judge: Judge) -> list[Sought]:

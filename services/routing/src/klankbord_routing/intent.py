@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from klankbord_routing.phrases import Found, Phrases
 from klankbord_routing.plain import Plain
-from klankbord_runtime.yamlfile import read_yaml
+from klankbord_runtime.yamlfile import Strict, read_yaml
 from klankbord_schemas.types import Slug
 
 Intent = Literal["bug", "idea", "question", "complaint", "praise", "lead", "risk"]
@@ -55,12 +55,6 @@ ERROR_CODE = re.compile(
 VERSION_NUMBER = re.compile(r"\bv?\d{1,4}\.\d{1,4}\.\d{1,6}\b|\bv\d{1,4}\.\d{1,4}\b")
 CLAUSE_END = re.compile(r"[.,;:!?()]")
 EXCLAMATIONS = re.compile(r"!\s*!|!\?|\?!")
-
-
-class Strict(BaseModel):
-    """A part of the cue file: an unknown name in it is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class CueList(Strict):

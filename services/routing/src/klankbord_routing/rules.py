@@ -4,20 +4,19 @@ Each intent that a post has goes, the strongest first, to the first rule that fi
 department has the post, a weaker intent only adds another one where its rule says `also: true`.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from klankbord_routing.case import Assignment
 from klankbord_routing.intent import Intent, Phrase, Reading
 from klankbord_routing.phrases import Phrases
 from klankbord_routing.plain import Plain
-from klankbord_runtime.yamlfile import read_yaml
+from klankbord_runtime.yamlfile import Duration, Strict, duration, read_yaml
 from klankbord_schemas.feedback import Priority, Reason
 from klankbord_schemas.post import PostReceived, Severity
 from klankbord_schemas.types import Language, Line, Share, Slug
@@ -25,35 +24,19 @@ from klankbord_schemas.types import Language, Line, Share, Slug
 THRESHOLD = 0.5
 """What an intent must score where the file sets nothing else."""
 MOST_REASONS = 50
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 T = TypeVar("T")
 
 
-def _duration(value: Any) -> Any:
-    """`30m`, `4h`, `2d` or `1w` as a timedelta."""
-    written = re.fullmatch(r"(\d{1,5})([mhdw])", value) if isinstance(value, str) else None
-    if written is None:
-        raise ValueError(f"{value!r} is not a length of time; write 30m, 4h, 2d or 1w")
-    return timedelta(**{UNITS[written[2]]: int(written[1])})
-
-
-def _duration_or_off(value: Any) -> Any:
-    return None if value in {"off", False} else _duration(value)
+def _duration_or_off(value: object) -> timedelta | None:
+    return None if value in ("off", False) else duration(value)
 
 
 def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 DurationOrOff = Annotated[timedelta | None, BeforeValidator(_duration_or_off)]
-
-
-class Strict(BaseModel):
-    """A part of the routing file: an unknown name in it is a mistake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class When(Strict):
@@ -154,8 +137,6 @@ class Rules:
     """The routing file in force: assigns posts to departments."""
 
     def __init__(self, file: RoutingFile) -> None:
-        self.departments: Mapping[str, str] = file.departments
-        """Name by slug."""
         self.withdraw_at: Severity = file.withdraw_at
         """The severity of a live flag from which on nobody is bothered with a post."""
         self._thresholds = file.thresholds

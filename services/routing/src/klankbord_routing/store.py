@@ -8,12 +8,11 @@ from klankbord_runtime.db import Connection, load_queries
 from klankbord_schemas.feedback import FeedbackRouted, FeedbackWithdrawn
 from klankbord_schemas.post import PostReceived
 
+queries = load_queries("klankbord_routing")
+
 
 class Store:
     """Posts, the flags on them, and what of them is at which department."""
-
-    def __init__(self) -> None:
-        self._sql = load_queries("klankbord_routing")
 
     async def lock(self, connection: Connection, posts: Sequence[UUID]) -> dict[UUID, Known]:
         """Lock these posts until the transaction ends, heard of before or not, and read them.
@@ -21,13 +20,13 @@ class Store:
         Args:
             posts: without repetition, in ascending order.
         """
-        await connection.execute(self._sql.add_posts, posts)
-        locked = await connection.fetch(self._sql.lock_posts, posts)
+        await connection.execute(queries.add_posts, posts)
+        locked = await connection.fetch(queries.lock_posts, posts)
         flags: dict[UUID, dict[int, Flag]] = {post: {} for post in posts}
-        for row in await connection.fetch(self._sql.fetch_flags, posts):
+        for row in await connection.fetch(queries.fetch_flags, posts):
             flags[row["post"]][row["version"]] = Flag(row["severity"], row["explanation"])
         cases: dict[UUID, dict[str, Case]] = {post: {} for post in posts}
-        for row in await connection.fetch(self._sql.fetch_cases, posts):
+        for row in await connection.fetch(queries.fetch_cases, posts):
             department = row["department"]
             cases[row["post"]][department] = Case(
                 department, row["revision"], row["version"], row["is_open"]
@@ -44,8 +43,8 @@ class Store:
         posts = [event.data.post for event in newest]
         versions = [event.version for event in newest]
         authors = [event.data.attributed_to for event in newest]
-        await connection.execute(self._sql.write_versions, posts, versions, authors)
-        await connection.execute(self._sql.forget_past_flags, posts, versions)
+        await connection.execute(queries.write_versions, posts, versions, authors)
+        await connection.execute(queries.forget_past_flags, posts, versions)
 
     async def write_flags(
         self, connection: Connection, flags: Mapping[tuple[UUID, int], Flag]
@@ -54,7 +53,7 @@ class Store:
         if not flags:
             return
         await connection.execute(
-            self._sql.write_flags,
+            queries.write_flags,
             [post for post, _ in flags],
             [version for _, version in flags],
             [flag.severity for flag in flags.values()],
@@ -67,7 +66,7 @@ class Store:
             return
         feedback = [event.data for event in routed]
         await connection.execute(
-            self._sql.write_routed,
+            queries.write_routed,
             [one.post for one in feedback],
             [one.department for one in feedback],
             [one.case_revision for one in feedback],
@@ -92,7 +91,7 @@ class Store:
         if not withdrawn:
             return
         await connection.execute(
-            self._sql.write_withdrawn,
+            queries.write_withdrawn,
             [event.data.post for event in withdrawn],
             [event.data.department for event in withdrawn],
             [event.recordedtime for event in withdrawn],

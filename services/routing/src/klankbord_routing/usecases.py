@@ -21,7 +21,8 @@ from klankbord_routing.store import Store
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.work import Work
 from klankbord_schemas.feedback import Feedback, FeedbackRouted, FeedbackWithdrawn, Withdrawal
-from klankbord_schemas.post import SEVERITIES, PostFlagged, PostReceived
+from klankbord_schemas.post import SEVERITIES, PostFlagged, PostReceived, newest_versions
+from klankbord_schemas.types import MAX_LINE
 
 FeedbackEvent: TypeAlias = FeedbackRouted | FeedbackWithdrawn
 
@@ -41,15 +42,16 @@ class Routing:
 
     async def hear_posts(self, events: list[PostReceived], work: Work) -> None:
         """Route what the newest version of each post says."""
-        newest = _newest(events)
-        known = await self._store.lock(work.connection, sorted(newest))
+        newest = newest_versions(events)
+        known = await self._store.lock(work.connection, sorted(event.data.post for event in newest))
         heard: list[PostReceived] = []
         said: list[FeedbackEvent] = []
-        for post, event in newest.items():
+        for event in newest:
+            before = known[event.data.post]
             after, changes = hear_version(
-                known[post], self._version(event), self._rules.value.withdraw_at
+                before, self._version(event), self._rules.value.withdraw_at
             )
-            if after is not known[post]:
+            if after is not before:
                 heard.append(event)
             said += self._said(changes, event, work)
         await self._store.write_versions(work.connection, heard)
@@ -106,22 +108,13 @@ class Routing:
         work.emit(*said)
 
 
-def _newest(events: Sequence[PostReceived]) -> dict[UUID, PostReceived]:
-    newest: dict[UUID, PostReceived] = {}
-    for event in events:
-        held = newest.get(event.data.post)
-        if held is None or event.version > held.version:
-            newest[event.data.post] = event
-    return newest
-
-
 def _flag(event: PostFlagged) -> Flag:
     label = max(
         (label for label in event.data.labels if label.mode == "live"),
         key=lambda label: SEVERITIES.index(label.severity),
     )
     words = f"Moderation flagged the post as {label.val} ({label.severity}): {label.explanation}"
-    return Flag(label.severity, words[:2000])
+    return Flag(label.severity, words[:MAX_LINE])
 
 
 def _routed(change: Routed, cause: PostReceived, rules: str, work: Work) -> FeedbackRouted:

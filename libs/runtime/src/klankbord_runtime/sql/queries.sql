@@ -38,7 +38,7 @@ select number, position, $1, id, subject, body
 from batch, unnest($2::uuid[], $3::text[], $4::bytea[]) with ordinality as t (id, subject, body, position);
 
 -- name: take_pending
-select batch, recorded from outbox_pending order by batch limit $1 for update skip locked;
+select batch, recorded, size from outbox_pending order by batch limit $1 for update skip locked;
 
 -- name: fetch_outbox
 select id, subject, body

@@ -4,7 +4,7 @@ Company, people and product are invented. `klankbord demo` plays it through the 
 compares what was measured with what was planted.
 """
 
+from klankbord_standalone.sample.community import CONFIGURATION, SEED, Delivery, Sample, sample
 from klankbord_standalone.sample.planted import Planted
-from klankbord_standalone.sample.sample import CONFIGURATION, SEED, Delivery, Sample, sample
 
 __all__ = ["CONFIGURATION", "SEED", "Delivery", "Planted", "Sample", "sample"]

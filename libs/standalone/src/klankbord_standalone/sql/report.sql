@@ -1,4 +1,4 @@
--- What the report reads: published views alone, as the role klankbord_reader.
+-- What the report and the demo read: published views alone, as the role klankbord_reader.
 
 -- name: fetch_communities
 select community.community, community.name, community.time_zone, community.is_settled,
@@ -68,3 +68,17 @@ order by cases desc, language
 select source, kind, healthy, reason, last_success
 from ingest.published_source_health
 order by healthy, source
+
+-- name: fetch_is_settled
+-- Whether everything that was heard of a community is measured.
+select is_settled from metrics.published_community where community = $1
+
+-- name: fetch_total
+select * from metrics.published_total where community = $1
+
+-- name: fetch_posts_by_week
+-- Each week by its first day, where the community lives.
+select (window_start at time zone time_zone)::date as monday, value as posts
+from metrics.published_measurement
+where community = $1 and metric = 'posts' and grain = 'week' and source is null
+order by monday

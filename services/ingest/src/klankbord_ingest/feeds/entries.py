@@ -1,19 +1,15 @@
 """The entries of a feed as submissions: whose words they are, where they stand, since when."""
 
-from collections.abc import Iterable
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from pydantic import ValidationError
 
 from klankbord_ingest.feeds.document import FeedDocument, FeedEntry
+from klankbord_ingest.native_id import kept_native_id, made_native_id
 from klankbord_ingest.submission import MAX_HTML, FieldError, PostSubmission, field_errors
-
-MAX_ID = 500
-MAX_TAGS = 100
-MAX_LINE = 2_000
+from klankbord_schemas.types import MAX_LINE, MAX_TAGS
 
 
 def submissions(
@@ -49,12 +45,12 @@ def _submission(entry: FeedEntry, url: str, heard: datetime) -> PostSubmission:
     # words must not be taken for the version of that moment.
     edited = entry.updated if entry.updated and entry.updated > published else None
     submission: dict[str, Any] = {
-        "nativeId": _native_id(entry.id or link or _digest([entry.title or "", entry.content])),
+        "nativeId": _native_id(entry, link),
         "operation": "update" if edited else "create",
         "published": published,
         "updated": edited,
         "attributedTo": _actor(entry.author),
-        "inReplyTo": _native_id(entry.in_reply_to) if entry.in_reply_to else None,
+        "inReplyTo": kept_native_id(entry.in_reply_to) if entry.in_reply_to else None,
         "url": link,
         "name": entry.title[:MAX_LINE] if entry.title else None,
         "content": entry.content,
@@ -70,6 +66,12 @@ def _submission(entry: FeedEntry, url: str, heard: datetime) -> PostSubmission:
             raise
         # A feed's language is a courtesy, and often no tag at all ("english").
         return PostSubmission.model_validate(submission | {"language": None})
+
+
+def _native_id(entry: FeedEntry, link: str | None) -> str:
+    if given := entry.id or link:
+        return kept_native_id(given)
+    return made_native_id(entry.title or "", entry.content)
 
 
 def _absolute(link: str, base: str) -> str | None:
@@ -98,12 +100,4 @@ def unwrapped(link: str) -> str:
 def _actor(author: str | None) -> dict[str, str] | None:
     if author is None:
         return None
-    return {"id": _native_id(author), "name": author[:MAX_LINE]}
-
-
-def _native_id(text: str) -> str:
-    return text if len(text) <= MAX_ID else _digest([text])
-
-
-def _digest(words: Iterable[str]) -> str:
-    return "sha256:" + sha256("\x1f".join(words).encode()).hexdigest()
+    return {"id": kept_native_id(author), "name": author[:MAX_LINE]}

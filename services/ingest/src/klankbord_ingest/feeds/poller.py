@@ -3,18 +3,17 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from http import HTTPStatus
-from random import SystemRandom
 
 from klankbord_ingest.feeds.document import UnreadableFeedError
 from klankbord_ingest.feeds.entries import submissions
 from klankbord_ingest.feeds.schedule import Pace, freshness, retry_after
 from klankbord_ingest.feeds.store import Answer, DueFeed, FeedStore
 from klankbord_ingest.feeds.worker import FeedReader
-from klankbord_ingest.fetch import Allowed, Fetched, Fetcher, FetchError
+from klankbord_ingest.fetch import Fetched, Fetcher, FetchError
 from klankbord_ingest.sources import Feed, Sources
 from klankbord_ingest.submission import FieldError
 from klankbord_ingest.usecases import Ingest
@@ -22,32 +21,12 @@ from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.service import Service
 
-LOOK_EVERY = 2.0
 CONCURRENT = 8
 """How many feeds one replica asks at once."""
 CLAIM = timedelta(minutes=1)
 """How long a feed is one replica's: longer than fetching it and waiting for the reader take."""
 
 log = logging.getLogger(__name__)
-
-
-def declare(
-    service: Service, ingest: Ingest, sources: AcceptedFile[Sources], allowed: Iterable[str] = ()
-) -> None:
-    """Declare the polling of every feed that the sources list.
-
-    Args:
-        service: the ingest service.
-        ingest: what hears the posts.
-        sources: where the feeds are listed.
-        allowed: hosts and networks that may be asked although they are not public.
-    """
-    fetcher = Fetcher(Allowed.of(allowed))
-    poller = Poller(service, ingest, sources, fetcher, FeedReader(), SystemRandom().random)
-
-    @service.every(seconds=LOOK_EVERY)
-    async def poll_feeds() -> None:
-        await poller.poll_due()
 
 
 class _Failed(Exception):  # noqa: N818  what became of the feed, not an error of ours
@@ -67,6 +46,7 @@ class Poller:
         service: Service,
         ingest: Ingest,
         sources: AcceptedFile[Sources],
+        store: FeedStore,
         fetcher: Fetcher,
         reader: FeedReader,
         chance: Callable[[], float],
@@ -74,11 +54,11 @@ class Poller:
         self._service = service
         self._ingest = ingest
         self._sources = sources
+        self._store = store
         self._fetcher = fetcher
         self._reader = reader
         self._reader_is_free = asyncio.Lock()
         self._chance = chance
-        self._store = FeedStore()
         self._listed: str | None = None
 
     async def poll_due(self) -> None:

@@ -18,6 +18,7 @@ from klankbord_ingest.imports.door import Door, ImportFailedError, Outcome, Targ
 from klankbord_ingest.imports.feed import read_feed_body
 from klankbord_ingest.imports.formats import Circumstances, open_rows
 from klankbord_ingest.imports.row import Rows
+from klankbord_schemas.identity import fingerprint
 
 __all__ = [
     "Circumstances",
@@ -134,8 +135,8 @@ class _Import:
         self._target = target
         self._report = report
         self._settled = Checkpoint()
-        identity = [about, target.community, target.source, target.platform or ""]
-        name = sha256("\x1f".join(identity).encode()).hexdigest()[:16]
+        identity = (about, target.community, target.source, target.platform or "")
+        name = fingerprint(*identity, size=8).hex()
         folder = data_dir / "imports"
         folder.mkdir(parents=True, exist_ok=True)
         self._checkpoint = folder / f"{name}.checkpoint"

@@ -12,15 +12,13 @@ from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
 from email.utils import getaddresses, parsedate_to_datetime
-from hashlib import sha256
 from typing import Any
 
 from klankbord_ingest.imports.row import SHOWN, Refusal, validated
 from klankbord_ingest.markup import TooDeepError, plain_text
+from klankbord_ingest.native_id import kept_native_id, made_native_id
 from klankbord_ingest.submission import Submission
-
-MAX_ID = 500
-MAX_LINE = 2_000
+from klankbord_schemas.types import MAX_LINE
 
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 _SIGNATURE = re.compile(r"^-- ?$", re.MULTILINE)
@@ -75,37 +73,30 @@ def _document(mail: Message, body: bytes, received: datetime | None) -> dict[str
     subject = " ".join(_text(mail, "subject").split())
     archived = _text(mail, "archived-at").strip("<>")
     return {
-        "nativeId": _short(message_id) or _digest(mail, content, body),
+        "nativeId": kept_native_id(message_id) or _made_id(mail, content, body),
         # A mail never changes. A copy with other words came over a list that adds its footer.
         "sequence": 1,
         "published": _moment(mail) or received,
         "attributedTo": _author(mail),
-        "inReplyTo": _short(answered[0]) if answered else None,
-        "context": _short(thread[0]) if thread else None,
+        "inReplyTo": kept_native_id(answered[0]) if answered else None,
+        "context": kept_native_id(thread[0]) if thread else None,
         "name": subject[:MAX_LINE] or None,
         "content": content,
         "url": archived if archived.startswith("http") and len(archived) <= MAX_LINE else None,
     }
 
 
-def _digest(mail: Message, content: str, body: bytes) -> str:
+def _made_id(mail: Message, content: str, body: bytes) -> str:
     """A name for a mail without one: the same for every copy of it, whatever way it travelled."""
     said = [_text(mail, "from"), _text(mail, "date"), _text(mail, "subject"), content]
-    known = "\x1f".join(said).encode() if any(said) else body
-    return "sha256:" + sha256(known).hexdigest()
-
-
-def _short(message_id: str) -> str:
-    if len(message_id) <= MAX_ID:
-        return message_id
-    return "sha256:" + sha256(message_id.encode()).hexdigest()
+    return made_native_id(*said) if any(said) else made_native_id(body.decode("latin-1"))
 
 
 def _author(mail: Message) -> dict[str, str] | None:
     written = [_text(mail, name) for name in ("from", "sender") if _text(mail, name)]
     for name, address in getaddresses(written):
         if address:
-            author = {"id": _short(address.lower())}
+            author = {"id": kept_native_id(address.lower())}
             return author | {"name": name[:MAX_LINE]} if name else author
     return None
 

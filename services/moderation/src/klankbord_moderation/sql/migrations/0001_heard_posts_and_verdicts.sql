@@ -44,7 +44,6 @@ select verdict.community,
        label.severity,
        label.mode,
        label.explanation,
-       (verdict.counted_at at time zone 'UTC')::date as day,
        verdict.counted_at,
        verdict.language,
        verdict.source
