@@ -219,3 +219,25 @@ def test_title_and_text_are_told_apart() -> None:
     title = PostSubmission(native_id="a", published=NOW, name="A")
     text = PostSubmission(native_id="a", published=NOW, content="A")
     assert digest_of(title) != digest_of(text)
+
+
+def test_an_import_may_be_brought_in_again_whatever_it_holds() -> None:
+    """Versions that state nothing, told twice by a file: the second time nothing is new."""
+    told = [
+        Version("create", b"A" * 16, None, 1, is_history=True),
+        Version("update", b"B" * 16, None, 2, is_history=True),
+        Version("update", b"C" * 16, None, 3, is_history=True),
+    ]
+    verdicts, history = place_all(History(), told)
+    assert all(isinstance(verdict, NewVersion) for verdict in verdicts)
+    again, after = place_all(history, told)
+    assert again == [Duplicate()] * 3
+    assert after == history
+
+
+def test_live_and_there_and_back_again_is_three_versions() -> None:
+    texts = (b"A" * 16, b"B" * 16, b"A" * 16)
+    verdicts, _ = place_all(
+        History(), [Version("update", text, None, heard) for heard, text in enumerate(texts)]
+    )
+    assert all(isinstance(verdict, NewVersion) for verdict in verdicts)

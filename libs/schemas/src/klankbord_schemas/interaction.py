@@ -48,7 +48,7 @@ class InteractionReceived(Event[Interaction]):
 
     facet_name: ClassVar[str] = "source"
     identified_by: ClassVar[str] = (
-        "the platform's id of it, else the post, who did it, what and when"
+        "its kind and the platform's id of it, else the post, who did it, what and when"
     )
 
     type: Literal["org.klankbord.interaction.received.v1"] = "org.klankbord.interaction.received.v1"
@@ -66,12 +66,26 @@ class InteractionReceived(Event[Interaction]):
 
     @classmethod
     def of(
-        cls, interaction: Interaction, recordedtime: datetime, traceparent: str | None = None
+        cls,
+        interaction: Interaction,
+        recordedtime: datetime,
+        traceparent: str | None = None,
+        *,
+        stated: datetime | None = None,
     ) -> Self:
-        """The event that says this interaction was received at that moment."""
+        """The event that says this interaction was received at that moment.
+
+        `stated` is when the platform says that it was done, where `published` had to be adjusted:
+        told again, it is the same interaction.
+        """
         named = interaction.native_id is not None
         parts = (
-            (interaction.community, interaction.platform, interaction.native_id)
+            (
+                interaction.community,
+                interaction.platform,
+                interaction.kind,
+                interaction.native_id,
+            )
             if named
             else (
                 interaction.community,
@@ -79,7 +93,7 @@ class InteractionReceived(Event[Interaction]):
                 interaction.post or interaction.object or interaction.url,
                 interaction.attributed_to,
                 interaction.kind,
-                interaction.published.timestamp(),
+                (stated or interaction.published).timestamp(),
             )
         )
         identity = fact_id(cls.type_name(), "native" if named else "made", *parts)

@@ -241,6 +241,8 @@ async def read_capped(chunks: AsyncIterator[bytes], encoding: str, max_bytes: in
             raise FetchError("bad_encoding", f"the body is no {encoding} stream") from error
         if len(body) > max_bytes:
             raise FetchError("too_large", f"the body is larger than {max_bytes:,} bytes")
+    if decompressor is not None and body and not decompressor.eof:
+        raise FetchError("bad_encoding", f"the {encoding} stream breaks off before its end")
     return bytes(body)
 
 

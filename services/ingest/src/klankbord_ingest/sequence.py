@@ -7,6 +7,8 @@ number than they have, so what a post ends as does not depend on the order of ar
 What states neither revision nor edit time is placed by what it says:
 
 - What the newest version says already is that version again. A→B→A is three versions.
+- In an import, which is history, what any version said is that version again: so a file may be
+  imported again, whatever it holds.
 - A *create* that says what the create said, while an edit or a delete stands, is that create
   again, delivered late or replayed.
 - A *create* that comes after an edit or a delete, and was not heard before, goes below them. For
@@ -30,6 +32,7 @@ from klankbord_ingest.submission import PostSubmission
 from klankbord_schemas.identity import fingerprint
 from klankbord_schemas.post import Operation
 
+SAID_BYTES = 8
 FIRST = 1
 """The number of a create that states none."""
 
@@ -45,6 +48,8 @@ class Version:
     """The platform's revision, else its edit time in microseconds; none if it states neither."""
     heard: int
     """When it was heard, in microseconds since 1970."""
+    is_history: bool = False
+    """Whether it comes from an import, which may tell old versions again."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class History:
     """Of what that one says."""
     created: bytes = b""
     """Of what the create says that was heard last; empty if none was heard."""
+    said: frozenset[bytes] = frozenset()
+    """Of what each create and update said, ever: the first 8 bytes."""
 
     @property
     def newest(self) -> int:
@@ -89,12 +96,13 @@ class Duplicate:
 Verdict: TypeAlias = NewVersion | Duplicate
 
 
-def version_of(submission: PostSubmission, now: datetime) -> Version:
+def version_of(submission: PostSubmission, now: datetime, *, is_history: bool = False) -> Version:
     """What decides the submission's place, heard at the moment `now`."""
     stated = submission.sequence
     if stated is None and submission.updated is not None:
         stated = microseconds(submission.updated)
-    return Version(submission.operation, digest_of(submission), stated, microseconds(now))
+    heard = microseconds(now)
+    return Version(submission.operation, digest_of(submission), stated, heard, is_history)
 
 
 def digest_of(submission: PostSubmission) -> bytes:
@@ -159,6 +167,8 @@ def _found(history: History, version: Version) -> int | None:
         return None if is_deleted else max(history.newest + 1, version.heard)
     if version.digest == history.digest:
         return None
+    if version.is_history and version.digest[:SAID_BYTES] in history.said:
+        return None
     if version.operation == "create":
         return _found_create(history, version)
     if is_deleted:
@@ -192,4 +202,5 @@ def _remembered(history: History, version: Version, number: int) -> History:
         newest_live=number if is_newest_live else history.newest_live,
         digest=version.digest if is_newest_live else history.digest,
         created=version.digest if is_create else history.created,
+        said=history.said if is_delete else history.said | {version.digest[:SAID_BYTES]},
     )

@@ -93,6 +93,7 @@ def _columns(histories: Iterable[History]) -> tuple[list[Any], ...]:
                 history.newest_live,
                 history.digest,
                 history.created,
+                _byte_array(history.said),
             )
             for history in histories
         ),
@@ -106,6 +107,11 @@ def _array(numbers: frozenset[int]) -> str:
     return f"{{{','.join(map(str, sorted(numbers)))}}}"
 
 
+def _byte_array(values: frozenset[bytes]) -> str:
+    quoted = ",".join(f'"\\\\x{value.hex()}"' for value in sorted(values))
+    return f"{{{quoted}}}"
+
+
 def _history(row: Mapping[str, Any]) -> History:
     return History(
         numbers=frozenset(row["numbers"]),
@@ -115,4 +121,5 @@ def _history(row: Mapping[str, Any]) -> History:
         newest_live=row["newest_live"],
         digest=row["digest"],
         created=row["created"],
+        said=frozenset(row["said"]),
     )

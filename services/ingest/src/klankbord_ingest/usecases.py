@@ -120,7 +120,7 @@ class Ingest:
             submission,
             post_identity(source.community.slug, platform, submission.native_id),
             author_of(submission, source, self._key),
-            version_of(submission, now),
+            version_of(submission, now, is_history=source.kind == "import"),
         )
 
     async def _place(self, heard: Sequence[_Heard], work: Work) -> list[Verdict]:
@@ -165,7 +165,9 @@ class Ingest:
         for submission in submissions:
             author = author_of(submission, source, self._key)
             interaction = interaction_of(submission, source, author, work.now)
-            event = InteractionReceived.of(interaction, work.now, work.traceparent)
+            event = InteractionReceived.of(
+                interaction, work.now, work.traceparent, stated=submission.published
+            )
             events.setdefault(event.id, event)
         authors = {event.id: event.data.attributed_to for event in events.values()}
         new = await self._store.add_interactions(work.connection, authors)

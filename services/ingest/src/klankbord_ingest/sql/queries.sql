@@ -7,24 +7,26 @@ delete from delivery where heard < $1
 -- name: insert_posts
 -- In the order of their ids, so that two replicas wait for each other but never in a circle.
 insert into post (
-    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created
+    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created,
+    said
 )
 select
     new.post, new.attributed_to,
     new.numbers::bigint[], new.stated::bigint[], new.stated_deletes::bigint[],
-    new.operation, new.newest_live, new.digest, new.created
+    new.operation, new.newest_live, new.digest, new.created, new.said::bytea[]
 from unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-    $8::bytea[], $9::bytea[]
+    $8::bytea[], $9::bytea[], $10::text[]
 ) as new (
-    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created
+    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created,
+    said
 )
 order by new.post
 on conflict do nothing
 returning post
 
 -- name: lock_posts
-select post, numbers, stated, stated_deletes, operation, newest_live, digest, created
+select post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said
 from post
 where post = any($1::uuid[])
 order by post
@@ -38,11 +40,12 @@ update post set
     operation = new.operation,
     newest_live = new.newest_live,
     digest = new.digest,
-    created = new.created
+    created = new.created,
+    said = new.said::bytea[]
 from unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-    $7::bytea[], $8::bytea[]
-) as new (post, numbers, stated, stated_deletes, operation, newest_live, digest, created)
+    $7::bytea[], $8::bytea[], $9::text[]
+) as new (post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said)
 where post.post = new.post
 
 -- name: insert_interactions
@@ -54,14 +57,21 @@ on conflict do nothing
 returning id
 
 -- name: upsert_members
--- Returns those who were not seen before, or looked otherwise. What is older than what is known,
--- as in an import, changes nobody's face.
-insert into member (community, member, appearance, as_of)
-select new.community, new.member, new.appearance, new.as_of
-from unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
-    as new (community, member, appearance, as_of)
-order by new.community, new.member
-on conflict (community, member) do update
-set appearance = excluded.appearance, as_of = excluded.as_of
-where member.appearance <> excluded.appearance and member.as_of <= excluded.as_of
-returning member
+-- Returns those who were not seen before, or look otherwise now. How somebody looked last is kept
+-- with its moment, so that what is older, as in an import, changes nobody's face.
+with new as (
+    select * from unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
+        as new (community, member, appearance, as_of)
+), before as (
+    select community, member, member.appearance from member join new using (community, member)
+), seen as (
+    insert into member (community, member, appearance, as_of)
+    select community, member, appearance, as_of from new order by community, member
+    on conflict (community, member) do update
+    set appearance = excluded.appearance, as_of = excluded.as_of
+    where member.as_of < excluded.as_of
+        or (member.as_of = excluded.as_of and member.appearance < excluded.appearance)
+    returning community, member, appearance
+)
+select member from seen left join before using (community, member)
+where before.appearance is distinct from seen.appearance

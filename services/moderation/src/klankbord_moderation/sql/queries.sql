@@ -1,7 +1,9 @@
 -- name: take_turns
 -- Whoever judges a text or link waits for whoever is judging the same one, and then sees it. The
--- keys come sorted, so two replicas that share several cannot wait for each other.
-select pg_advisory_xact_lock(key) from unnest($1::bigint[]) as key
+-- locks are taken in order, so two replicas that share several cannot wait for each other; and they
+-- are 1024 at most, because PostgreSQL's room for locks is shared by everybody.
+select pg_advisory_xact_lock(hashtext('klankbord judge'), slot)
+from (select distinct (key & 1023)::int as slot from unnest($1::bigint[]) as key order by slot) slots
 
 -- name: hear
 -- Keep each version that is higher than the one we have, and say which those are.

@@ -11,6 +11,7 @@ create table post (
     newest_live bigint not null,
     digest bytea not null,
     created bytea not null,
+    said bytea[] not null,
     heard timestamptz not null default now()
 );
 
