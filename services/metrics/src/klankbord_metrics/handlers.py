@@ -24,7 +24,7 @@ def declare(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
     @service.consumer("metrics-ingest")
     async def on_ingest(events: list[PostReceived | InteractionReceived], work: Work) -> None:
         await metrics.hear(events, work)
-        telemetry.heard(events, datetime.now(UTC))
+        work.on_commit(lambda: telemetry.heard(events, datetime.now(UTC)))
 
     @service.consumer("metrics-flags")
     async def on_flags(events: list[PostFlagged], work: Work) -> None:

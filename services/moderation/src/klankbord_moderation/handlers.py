@@ -13,4 +13,4 @@ def declare(service: Service, moderation: Moderation, telemetry: Telemetry) -> N
     @service.consumer("moderation-posts")
     async def on_posts(events: list[PostReceived], work: Work) -> None:
         await moderation.judge(events, work)
-        telemetry.judged(events, work.emitted)
+        work.on_commit(lambda: telemetry.judged(events, work.emitted))

@@ -10,7 +10,7 @@ from klankbord_schemas.post import PostFlagged, PostReceived
 
 
 class Telemetry:
-    """What moderation tells Prometheus of its work. Batches that are tried again count again."""
+    """What moderation tells Prometheus of its work."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # Counter: versions of posts that came to be judged, deletes among them

@@ -13,9 +13,9 @@ def declare(service: Service, routing: Routing, telemetry: Telemetry) -> None:
     @service.consumer("routing-posts")
     async def on_posts(events: list[PostReceived], work: Work) -> None:
         await routing.hear_posts(events, work)
-        telemetry.said(work.emitted)
+        work.on_commit(lambda: telemetry.said(work.emitted))
 
     @service.consumer("routing-flags")
     async def on_flags(events: list[PostFlagged], work: Work) -> None:
         await routing.hear_flags(events, work)
-        telemetry.said(work.emitted)
+        work.on_commit(lambda: telemetry.said(work.emitted))

@@ -10,7 +10,7 @@ from klankbord_schemas.feedback import FeedbackRouted, FeedbackWithdrawn
 
 
 class Telemetry:
-    """What routing tells Prometheus of its work. Batches that are tried again count again."""
+    """What routing tells Prometheus of its work."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         # Counter: posts carried to a department, by department, intent and priority
