@@ -37,6 +37,13 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if "CI" in os.environ else "here")
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI nothing may skip: what a test needs is there, or `make setup-system` lacks it."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if "CI" in os.environ and reporter is not None and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 @pytest_asyncio.fixture(scope="session")
 async def servers() -> AsyncIterator[Servers]:
     """One of each for all tests; the data is thrown away."""

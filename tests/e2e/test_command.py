@@ -111,11 +111,8 @@ def test_wrong_usage_says_what_to_do(here: Here, words: list[str], told: str) ->
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["report", "--community", "nowhere"], "nothing was heard here yet: start the services"),
-        (["dlq", "show", "7"], "there is no dead letter 7"),
-        (["tail", "klankbord.nothing.>"], "klankbord.nothing.>"),
         (["credentials", "a-file/creds"], "a-file/creds: Not a directory"),
-        (["status", "--config", "a-file"], "a-file: File exists"),
+        (["up", "--config", "a-file"], "a-file: File exists"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(here: Here, words: list[str], told: str) -> None:
@@ -124,6 +121,27 @@ def test_what_cannot_be_done_is_said_in_one_line(here: Here, words: list[str], t
     assert done.returncode == 1
     assert told in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_who_only_looks_makes_nothing(here: Here) -> None:
+    for words in (["status"], ["report"], ["dlq", "list"], ["tail", "klankbord.post.received.>"]):
+        done = here.run(*words)
+        assert (done.returncode, done.stderr) == (
+            1,
+            "klankbord: nothing here yet: klankbord up\n",
+        )
+    assert list(here.folder.iterdir()) == []
+
+    assert here.run("provision").returncode == 0
+    for words, told in (
+        (["report"], "nothing was heard here yet: start the services"),
+        (["dlq", "show", "7"], "there is no dead letter 7"),
+        (["tail", "klankbord.nothing.>"], "klankbord.nothing.>"),
+    ):
+        done = here.run(*words)
+        assert done.returncode == 1
+        assert told in done.stderr
+        assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_bad_policy_is_refused_with_line_and_fix(here: Here) -> None:

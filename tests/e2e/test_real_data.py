@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from stage import Stage, stage
 
-from klankbord_ingest.fetch import Allowed, Fetcher
+from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
 from klankbord_ingest.imports.client import (
     Circumstances,
     ImportFailedError,
@@ -70,7 +70,7 @@ async def import_feeds(scene: Stage, address: str) -> Counter[str]:
             add(
                 total, await import_url(url, target(scene, "feeds"), scene.home.data, HERE, fetcher)
             )
-        except ImportFailedError as error:
+        except (FetchError, ImportFailedError) as error:
             total[f"not fetched: {error}"[:80]] += 1
     return total
 

@@ -14,7 +14,7 @@ from stage import Stage, stage, submission
 from world import eventually
 
 from klankbord_standalone.child import Child
-from klankbord_standalone.subscribers import invite, remember
+from klankbord_standalone.subscribers import invite, wanted
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SUBJECT = "klankbord.feedback.routed.v1.*.product"
@@ -60,7 +60,7 @@ async def printed_count(log: Path, count: int) -> None:
 async def invited(scene: Stage, name: str) -> list[str]:
     """A credential of its own; gives what the examples take: name, seed file, address."""
     installation = scene.everything.installation
-    invitation = await invite(installation, remember(installation, name, (SUBJECT,)), None)
+    invitation = await invite(installation, wanted(name, (SUBJECT,)), None)
     return [name, invitation.seed_file, invitation.nats_url]
 
 

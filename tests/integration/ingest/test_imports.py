@@ -12,7 +12,7 @@ import pytest
 from world import Migrated, settings
 
 from klankbord_ingest.app import create
-from klankbord_ingest.fetch import Allowed, Fetcher
+from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
 from klankbord_ingest.imports.client import (
     Circumstances,
     ImportFailedError,
@@ -204,7 +204,7 @@ async def test_a_feed_on_the_web_is_imported_as_it_is_now(
     assert counts(await import_url(url, target, tmp_path, later, fetcher)) == (0, 1, 0)
     with pytest.raises(ImportFailedError, match="404"):
         await import_url(web.url("/none"), target, tmp_path, HERE, fetcher)
-    with pytest.raises(ImportFailedError, match="not a public"):
+    with pytest.raises(FetchError, match="not a public"):
         await import_url(url, target, tmp_path, HERE, Fetcher(Allowed()))
 
 

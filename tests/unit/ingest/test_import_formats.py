@@ -39,15 +39,54 @@ def test_a_file_is_known_by_its_beginning(tmp_path: Path, body: bytes, form: str
     assert detect(file) == form
 
 
-def test_a_zip_file_and_a_folder_with_users_are_slacks_and_other_folders_are_mail(
-    tmp_path: Path,
-) -> None:
-    assert detect(tmp_path) == "mbox"
+def test_a_zip_file_and_a_folder_with_users_are_slacks(tmp_path: Path) -> None:
     archive = tmp_path / "export.zip"
     zipfile.ZipFile(archive, "w").close()
     assert detect(archive) == "slack"
     (tmp_path / "users.json").write_text("[]")
     assert detect(tmp_path) == "slack"
+
+
+MAIL = b"Received: from a by b\nFrom: jo@example.org\nSubject: x\n\nHello.\n"
+YAML = b"name: x\non: push\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"cur/1:2,S": b"", "new/2": b"", "tmp/3": b""},
+        {"a.eml": b"", "b.mbox": b"", "LICENSE": b"Free."},
+        {"a.txt": MAIL, "b": MAIL, "notes": b"Hello."},
+        {"work/cur/1": MAIL, "work/new/2": MAIL},
+    ],
+)
+def test_a_folder_of_mails_is_a_mailbox(tmp_path: Path, files: dict[str, bytes]) -> None:
+    write(tmp_path, files)
+    assert detect(tmp_path) == "mbox"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"a.yaml": YAML, "b.yaml": YAML},
+        {".mails/1": MAIL, ".mails/2": MAIL},
+        {"tests/a.eml": MAIL, "a.py": b"import os", "b.py": b"import os", "c.py": b""},
+        {"klankbord-data/1": MAIL},
+    ],
+)
+def test_a_folder_of_something_else_is_not_read_as_mails(
+    tmp_path: Path, files: dict[str, bytes]
+) -> None:
+    write(tmp_path, files)
+    with pytest.raises(UnknownFormatError, match="too few of its files are mails"):
+        detect(tmp_path, own=tmp_path / "klankbord-data")
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, body in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(body)
 
 
 @pytest.mark.parametrize("body", [b"", b"\n \n", b"\x89PNG\r\n", b"Hello, world", b'{"a": 1}'])

@@ -173,3 +173,16 @@ def test_a_maildir_is_read_file_by_file_without_what_is_still_being_delivered(
         "cur/1:2,S, message 1",
         "new/2, message 1",
     ]
+
+
+def test_what_is_hidden_and_what_is_ours_is_not_read_but_a_maildirs_folders_are(
+    tmp_path: Path,
+) -> None:
+    for name in (".git", "klankbord-data", ".Sent/cur", ".Sent/new", ".Sent/tmp"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "mail").write_bytes(MAIL)
+    (tmp_path / ".env").write_bytes(MAIL)
+    assert [row.position for row in read_mailbox(tmp_path, tmp_path / "klankbord-data")] == [
+        ".Sent/cur/mail, message 1",
+        ".Sent/new/mail, message 1",
+    ]

@@ -48,6 +48,7 @@ async def test_every_mail_is_a_post_or_refused_with_a_reason(tmp_path: Path) -> 
     assert result.reasons.keys() <= {"no_mail", "missing_published", "delivery_report"}
     assert result.refused == sum(result.reasons.values())
     assert result.refused_file is not None
+    assert Path(result.refused_file).stat().st_mode & 0o777 == 0o600
     lines = Path(result.refused_file).read_text().splitlines()
     assert len(lines) == result.refused
     assert all({"position", "code", "why", "row"} <= json.loads(line).keys() for line in lines)

@@ -48,6 +48,7 @@ class Child:
         self.name = name
         self._process = process
         self._log = log
+        self._told_to_end = False
 
     @classmethod
     async def start(
@@ -103,6 +104,11 @@ class Child:
         """Whether it has not ended, as far as we were told."""
         return self._process.returncode is None
 
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended by itself, without `end`."""
+        return not self.running and not self._told_to_end
+
     async def wait(self) -> int:
         """Wait until it ends: its exit status, negative for a signal."""
         return await self._process.wait()
@@ -114,6 +120,7 @@ class Child:
 
     async def end(self, *signals: Signals, patience: float) -> int:
         """Send one signal after the other until it ends, `patience` seconds each, then kill it."""
+        self._told_to_end = True
         for signal in signals:
             self.send(signal)
             try:

@@ -141,7 +141,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Run], Run]:
 def _run(called: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(called)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit(130)
     except BrokenPipeError:
         # whoever read our output has had enough, such as `head`

@@ -11,6 +11,8 @@ The same folder serves an existing NATS: its public keys go into that server's c
 """
 
 import json
+import logging
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from klankbord_runtime.permissions import (
     operator_permissions,
     provision_permissions,
     service_permissions,
+    subscriber,
     subscriber_exports,
     subscriber_permissions,
 )
@@ -35,6 +38,10 @@ from klankbord_schemas.topology import SERVICES
 from klankbord_standalone.explained import ExplainedError
 from klankbord_standalone.private_file import keep_private
 
+log = logging.getLogger(__name__)
+
+SUBSCRIBER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+"""It stands in subjects and in names of files."""
 SUPERUSER = "postgres"
 PSEUDONYM_KEY_BYTES = 32
 
@@ -49,6 +56,7 @@ class Credentials:
     def __init__(self, folder: Path) -> None:
         """Read from `folder`; nothing is read yet, and nothing is ever made by reading."""
         self.folder = folder.absolute()
+        self._skipped: set[Path] = set()
 
     @classmethod
     def create(cls, folder: Path) -> "Credentials":
@@ -145,24 +153,36 @@ class Credentials:
         """
         told = json.dumps({"stream": subscriber.stream, "subjects": subscriber.subjects})
         kept = self._file(f"{subscriber.user}.json")
-        keep_private(kept, lambda: told)
+        seed_file = self.seed_file(subscriber.user)
+        keep_private(seed_file, new_seed)
+        keep_private(kept, lambda: told)  # last: with this file the subscriber is there
         if kept.read_text(encoding="utf-8") != told:
             raise CredentialsError(
                 f"there is a subscriber {subscriber.name} that reads other subjects: "
                 "choose another name, or remove that one first"
             )
-        seed_file = self.seed_file(subscriber.user)
-        keep_private(seed_file, new_seed)
         return seed_file
 
     def subscribers(self) -> list[Subscriber]:
-        """Every third party that was added, by name."""
+        """Every third party that was added, by name.
+
+        One whose files are not good is left out, with a warning: it must not keep the others out.
+        """
         found = []
         for file in sorted(self.folder.glob("subscriber-*.json")):
-            told = json.loads(file.read_text(encoding="utf-8"))
-            name = file.stem.removeprefix("subscriber-")
-            found.append(Subscriber(name, told["stream"], tuple(told["subjects"])))
+            try:
+                found.append(self._read_subscriber(file))
+            except CredentialsError as error:
+                if file not in self._skipped:
+                    log.warning("%s; this subscriber is not let in", error)
+                self._skipped.add(file)
         return found
+
+    def write_authorization(self) -> Path:
+        """Write `authorization()` to `auth.conf` in the folder, for a server that includes it."""
+        file = self._file("auth.conf")
+        file.write_text(self.authorization(), encoding="utf-8")
+        return file
 
     def authorization(self) -> str:
         """The block `accounts` of nats-server's configuration: who may publish and read what.
@@ -200,6 +220,17 @@ class Credentials:
 
     def _user(self, name: str, permissions: Permissions) -> dict[str, Any]:
         return {"nkey": self.public_key(name), "permissions": permissions.as_config()}
+
+    def _read_subscriber(self, file: Path) -> Subscriber:
+        name = file.stem.removeprefix("subscriber-")
+        if not SUBSCRIBER_NAME.fullmatch(name):
+            raise CredentialsError(f"{file}: {name!r} cannot be a subscriber's name: remove it")
+        try:
+            found = subscriber(name, tuple(json.loads(self._read(file))["subjects"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CredentialsError(f"{file} does not say what it reads ({error})") from error
+        self.public_key(found.user)
+        return found
 
     def _file(self, name: str) -> Path:
         return self.folder / name

@@ -7,7 +7,7 @@ number; where it is not, the demo fails and shows both.
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -30,6 +30,7 @@ from klankbord_standalone.sample import CONFIGURATION, Planted, Sample, sample
 from klankbord_standalone.sender import Sender, make_secret
 from klankbord_standalone.standalone import Elsewhere, Say, Standalone, start
 from klankbord_standalone.status import read_status
+from klankbord_standalone.typed import klankbord, path_from_here
 
 MARK = "klankbord-demo"
 """The file that says that a folder is a demo's, and may be made anew."""
@@ -131,7 +132,7 @@ async def _settled(everything: Standalone) -> None:
             await asyncio.sleep(0.5)
             status = await read_status(everything.installation, everything.running)
             measured = await connection.fetchval(queries.fetch_is_settled, COMMUNITY)
-            quiet = quiet + 1 if measured and not status.waiting else 0
+            quiet = quiet + 1 if measured and status.waiting == 0 else 0
 
 
 async def read_measured(reader_url: str) -> dict[str, Any]:
@@ -172,7 +173,7 @@ def _show(differences: list[Difference], out: Console) -> None:
 
 
 def _show_the_way_on(home: Home, page: Path, planted: Planted, out: Console) -> None:
-    data = _from_here(home.data)
+    command, data = klankbord(), path_from_here(home.data)
     numbers = (
         f"{planted.posts:,} posts, {planted.contributors:,} contributors, "
         f"{planted.flagged_posts:,} flagged, {planted.open_cases:,} open cases"
@@ -180,19 +181,22 @@ def _show_the_way_on(home: Home, page: Path, planted: Planted, out: Console) -> 
     lines = [
         "",
         f"Measured equals planted: {numbers}.",
-        f"The same as one page, to mail to the boss: [bold]{_from_here(page)}[/bold]",
+        f"The same as one page, to mail to the boss: [bold]{path_from_here(page)}[/bold]",
         "",
         "Go on:",
-        f"  klankbord up --data {data}       keep it running",
-        f"  klankbord report --data {data}   these numbers again",
-        f"  klankbord tail 'klankbord.feedback.routed.v1.*.product' --data {data}",
-        "  klankbord up                                     your own community",
+        *_aligned(
+            {
+                f"{command} up --data {data}": "keep it running",
+                f"{command} report --data {data}": "these numbers again",
+                f"{command} tail 'klankbord.feedback.>' --data {data}": "what members said",
+                f"{command} up": "your own community",
+            }
+        ),
     ]
     for line in lines:
         out.print(line, soft_wrap=True)
 
 
-def _from_here(path: Path) -> Path:
-    """The path as the user would type it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def _aligned(meanings: Mapping[str, str]) -> list[str]:
+    width = max(map(len, meanings))
+    return [f"  {command:{width}}   {meaning}" for command, meaning in meanings.items()]

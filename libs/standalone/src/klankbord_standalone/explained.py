@@ -13,6 +13,10 @@ class UsageError(ExplainedError):
     exit_code = 2
 
 
+class NothingHereError(ExplainedError):
+    """A command asks about an installation that was never made."""
+
+
 class FileRefusedError(ExplainedError):
     """A configuration file is not accepted; its text names the lines and the fixes."""
 

@@ -69,6 +69,11 @@ class Home:
         """One file per webhook source: what its sender signs with."""
         return self.data / "secrets"
 
+    @property
+    def is_made(self) -> bool:
+        """Whether there is an installation here, running or not."""
+        return (self.data / CONFIG_NOTE).exists()
+
     def prepare(self) -> list[Path]:
         """Make the folders, and examples of what is not configured; gives those."""
         for folder in (self.data, self.logs, self.config):

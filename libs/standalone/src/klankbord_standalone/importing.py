@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
-from klankbord_ingest.fetch import Allowed, Fetcher
+from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
 from klankbord_ingest.imports.client import (
     Circumstances,
     ImportFailedError,
@@ -63,10 +63,10 @@ async def run(place: Place, job: Job, err: Console) -> ImportResult:
     Raises:
         UsageError: it cannot be imported at all; says what to do.
     """
-    _check(job)
+    _check(job, place.home)
     place.home.prepare()
     zone = _zone(place.home, job.community, err)
-    circumstances = Circumstances(zone=zone, heard=datetime.now(UTC))
+    circumstances = Circumstances(zone=zone, heard=datetime.now(UTC), own=place.home.data)
     with err.status("reading …") as shown:
 
         def tell(progress: Progress) -> None:
@@ -95,6 +95,9 @@ async def run(place: Place, job: Job, err: Console) -> ImportResult:
                 )
         except (UnknownFormatError, HeaderError, ExportError, ImportFailedError) as error:
             raise UsageError(str(error)) from error
+        except FetchError as error:
+            way_out = " with --allow" if error.code == "not_public" else ""
+            raise UsageError(f"{error}{way_out}") from error
 
 
 def show(result: ImportResult, out: Console) -> None:
@@ -108,7 +111,7 @@ def show(result: ImportResult, out: Console) -> None:
         table.add_row(f"{count:,}", f"  {code}", style="dim")
     out.print(table)
     if result.refused_file is not None:
-        out.print(f"refused rows, each with its reason: {result.refused_file}")
+        out.print(f"refused rows, each with its reason: {result.refused_file}", soft_wrap=True)
 
 
 def as_json(result: ImportResult) -> dict[str, Any]:
@@ -117,7 +120,7 @@ def as_json(result: ImportResult) -> dict[str, Any]:
     return told
 
 
-def _check(job: Job) -> None:
+def _check(job: Job, home: Home) -> None:
     for what, name in (("community", job.community), ("source", job.source)):
         if SLUG.fullmatch(name) is None:
             raise UsageError(
@@ -125,6 +128,8 @@ def _check(job: Job) -> None:
             )
     if not job.is_url and not Path(job.path).exists():
         raise UsageError(f"there is no file or folder {job.path}")
+    if not job.is_url and Path(job.path).resolve() == home.data.resolve():
+        raise UsageError(f"{job.path} is where Klankbord keeps its own data, and no history")
 
 
 def _zone(home: Home, community: str, err: Console) -> tzinfo:
@@ -135,7 +140,8 @@ def _zone(home: Home, community: str, err: Console) -> tzinfo:
         return ZoneInfo(listed[community].time_zone)
     err.print(
         f"[dim]· {file} does not list community {community}: "
-        "it is counted in UTC until you list it there[/dim]"
+        "it is counted in UTC until you list it there[/dim]",
+        soft_wrap=True,
     )
     return UTC
 

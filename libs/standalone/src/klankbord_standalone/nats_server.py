@@ -67,7 +67,7 @@ class NatsServer:
         self.folder = folder.absolute()
         self.port = port
         self.monitor_port = monitor_port
-        self._authorization = authorization
+        self.authorization = authorization
         self._child: Child | None = None
 
     @property
@@ -85,13 +85,23 @@ class NatsServer:
         """The server's process id."""
         return self._running().pid
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._child is not None and self._child.running
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended by itself, not by `stop` or `kill`, and was not started again."""
+        return self._child is not None and self._child.crashed
+
     async def start(self) -> None:
         """Start, and return when clients are served.
 
         Raises:
             ServerFailedError: it does not start; says why, with the tail of its log.
         """
-        if self._child is not None and self._child.running:
+        if self.running:
             raise RuntimeError("this nats-server is running already")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = self.port or free_port()
@@ -141,10 +151,15 @@ class NatsServer:
         (nats-server 2.15.1: the imports of an account that a reload adds find no responders.)
 
         Raises:
-            ServerFailedError: it does not start with that block.
+            ServerFailedError: it does not start with that block; it runs with the former one.
         """
-        self._authorization = authorization
-        await self.restart()
+        former, self.authorization = self.authorization, authorization
+        try:
+            await self.restart()
+        except ServerFailedError:
+            self.authorization = former
+            await self.start()
+            raise
 
     def _running(self) -> Child:
         if self._child is None:
@@ -152,7 +167,7 @@ class NatsServer:
         return self._child
 
     def _write_authorization(self) -> None:
-        write_private(self.folder / "auth.conf", self._authorization)
+        write_private(self.folder / "auth.conf", self.authorization)
 
     async def _greets(self) -> bool:
         """Whether the server sends its greeting: JetStream is ready by then."""

@@ -118,13 +118,23 @@ class PostgresServer:
         """The postmaster's process id."""
         return self._running().pid
 
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._child is not None and self._child.running
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it ended by itself, not by `stop` or `kill`, and was not started again."""
+        return self._child is not None and self._child.crashed
+
     async def start(self) -> None:
         """Start, after making the data where there is none, and return when clients are served.
 
         Raises:
             ServerFailedError: it does not start; says why, and what to do.
         """
-        if self._child is not None and self._child.running:
+        if self.running:
             raise RuntimeError("this PostgreSQL is running already")
         account = self._place()
         binaries = self._choose(account)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import nats
 from nats.aio.client import Client
 
+from klankbord_runtime.bus import reachable
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import Change, apply, create_database, provision_database
 from klankbord_schemas.topology import inbox_prefix
@@ -57,6 +58,8 @@ class Installation:
         Raises:
             nats.errors.Error, OSError: it is not there, or does not let this user in.
         """
+        if not await reachable(self.nats_url):  # nats-py would try for ever
+            raise ConnectionRefusedError(f"NATS does not answer at {self.nats_url}")
         client = await nats.connect(
             self.nats_url,
             name=f"klankbord-{user}",

@@ -10,7 +10,7 @@ from signal import SIGTERM
 import httpx
 
 from klankbord_schemas import topology
-from klankbord_standalone.child import Child, free_port
+from klankbord_standalone.child import Child, free_port, is_free
 
 log = logging.getLogger(__name__)
 
@@ -120,5 +120,8 @@ class ServiceProcess:
 
 
 def choose_ports(before: Mapping[str, int]) -> dict[str, int]:
-    """The ports of before, and free ones where there are none yet."""
-    return {name: before.get(name) or free_port() for name in (*SERVICES, "nats", "postgres")}
+    """The ports of before, and free ones where there are none yet or another program took them."""
+    return {
+        name: before[name] if name in before and is_free(before[name]) else free_port()
+        for name in (*SERVICES, "nats", "postgres")
+    }

@@ -8,17 +8,32 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 import httpx
 
-from klankbord_standalone.child import ServerFailedError, is_free
+from klankbord_standalone.child import ServerFailedError
 from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.explained import ExplainedError, NothingHereError
 from klankbord_standalone.home import Home, Running
+from klankbord_standalone.nats_server import NatsServer
+from klankbord_standalone.postgres_server import PostgresServer
 from klankbord_standalone.servers import Installation, Servers
-from klankbord_standalone.services import SERVICES, ServiceProcess, choose_ports
+from klankbord_standalone.services import (
+    RESTART_AFTER,
+    RESTART_AT_MOST,
+    SERVICES,
+    ServiceProcess,
+    choose_ports,
+)
 
 log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
+
+LOOK_EVERY = 0.5
+"""Seconds between two looks at whether an embedded server is still there."""
+WELCOME_EVERY = 1.0
+"""Seconds between two looks at whether there is a new credential."""
 
 
 class Elsewhere:
@@ -43,33 +58,75 @@ class Standalone:
 async def embedded(home: Home) -> AsyncIterator[Servers]:
     """The embedded servers, provisioned, on the ports of before where those are free.
 
+    One that crashes is started again, and a user whose credential is made meanwhile is let in.
+
     Raises:
         ServerFailedError, ProvisionError: why they cannot be had.
     """
-    ports = choose_ports({name: port for name, port in home.ports().items() if is_free(port)})
+    ports = choose_ports(home.ports())
     home.keep_ports(ports)
     servers = Servers(home.data, nats_port=ports["nats"], postgres_port=ports["postgres"])
     async with servers:
-        welcome = asyncio.create_task(_welcome(servers), name="welcome")
+        starting = asyncio.Lock()
+        tasks = [
+            asyncio.create_task(_keep("NATS", servers.nats, starting)),
+            asyncio.create_task(_keep("PostgreSQL", servers.postgres, asyncio.Lock())),
+            asyncio.create_task(_welcome(servers, starting)),
+        ]
         try:
             yield servers
         finally:
-            welcome.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _welcome(servers: Servers) -> None:
-    """Let in whoever another command has made a credential for meanwhile."""
-    known = servers.credentials.authorization()
+async def _keep(name: str, server: NatsServer | PostgresServer, starting: asyncio.Lock) -> None:
+    """Start the server again when it crashed, ever more slowly.
+
+    Args:
+        name: what messages call it.
+        server: one that was started.
+        starting: held by whoever starts it.
+    """
+    now = asyncio.get_running_loop().time
+    pause = RESTART_AFTER
+    begun = now()
     while True:
-        await asyncio.sleep(1)
-        current = servers.credentials.authorization()
-        if current != known:
-            try:
-                await servers.nats.admit(current)
-            except (ServerFailedError, httpx.HTTPError) as error:
-                log.warning("new users are not let in yet: %s", error)
-            else:
-                known = current
+        await asyncio.sleep(LOOK_EVERY)
+        if not server.crashed:
+            continue
+        if now() - begun > RESTART_AT_MOST:
+            pause = RESTART_AFTER
+        async with starting:
+            while not server.running:
+                log.warning("%s ended by itself; it starts again in %.1f s", name, pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, RESTART_AT_MOST)
+                try:
+                    await server.start()
+                except (ServerFailedError, asyncpg.PostgresError, OSError) as error:
+                    log.warning("%s", error)
+        begun = now()
+
+
+async def _welcome(servers: Servers, starting: asyncio.Lock) -> None:
+    """Let in whoever a command makes a credential for meanwhile.
+
+    Args:
+        servers: started.
+        starting: held by whoever starts NATS.
+    """
+    while True:
+        await asyncio.sleep(WELCOME_EVERY)
+        try:
+            current = servers.credentials.authorization()
+            if current != servers.nats.authorization:
+                async with starting:
+                    await servers.nats.admit(current)
+        except (ExplainedError, OSError) as error:
+            log.warning("new users are not let in yet: %s", error)
+            await asyncio.sleep(RESTART_AT_MOST)
 
 
 @asynccontextmanager
@@ -90,7 +147,7 @@ async def start(
         else:
             installation = elsewhere.installation
             await installation.provision()
-        home.keep_ports(choose_ports(home.ports()))
+            home.keep_ports(choose_ports(home.ports()))
         processes = [
             ServiceProcess(
                 name,
@@ -144,10 +201,18 @@ def environment(home: Home, installation: Installation, service: str) -> dict[st
 
 
 @asynccontextmanager
-async def reach(home: Home, elsewhere: Elsewhere | None = None) -> AsyncIterator[Installation]:
+async def reach(
+    home: Home, elsewhere: Elsewhere | None = None, *, make: bool = False
+) -> AsyncIterator[Installation]:
     """The installation, to look at: where it runs, or its servers alone for as long as this lasts.
 
+    Args:
+        home: its folders.
+        elsewhere: the existing servers that it uses; none where they are embedded.
+        make: make an installation where there is none yet.
+
     Raises:
+        NothingHereError: there is none, and none is to be made.
         ServerFailedError, ProvisionError: why it cannot be reached.
     """
     running = home.running()
@@ -159,6 +224,9 @@ async def reach(home: Home, elsewhere: Elsewhere | None = None) -> AsyncIterator
     if elsewhere is not None:
         yield elsewhere.installation
         return
-    home.prepare()
+    if make:
+        home.prepare()
+    elif not home.is_made:
+        raise NothingHereError("nothing here yet: klankbord up")
     async with embedded(home) as servers:
         yield servers.installation

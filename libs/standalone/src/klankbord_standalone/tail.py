@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from klankbord_standalone.servers import Installation
 
 BATCH = 100
 WAIT = 1.0
+DURABLE = re.compile(r"[A-Za-z0-9_-]{1,200}")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -64,7 +64,12 @@ async def tail(
 
     Raises:
         NoOneStreamError: no stream keeps the subject, or several do.
+        UsageError: the durable name cannot be one, or keeps the place in another subject.
     """
+    if durable is not None and DURABLE.fullmatch(durable) is None:
+        raise UsageError(
+            f"--durable {durable!r} cannot be a name: use letters, digits, _ and -, at most 200"
+        )
     stream = stream_of_subject(subject).name
     stop = _on_ctrl_c()
     async with installation.client(OPERATOR, reconnect=True) as client:
@@ -80,12 +85,19 @@ async def tail(
                 inactive_threshold=None if durable else 300,
             ),
         )
+        if durable:
+            kept = (await subscription.consumer_info()).config.filter_subject
+            if kept != subject:
+                raise UsageError(
+                    f"--durable {durable} keeps the place in {kept}: tail that subject, "
+                    "or keep this one under another name"
+                )
         seen: set[str] = set()
         try:
             while not stop.is_set():
                 try:
                     messages = await subscription.fetch(BATCH, timeout=WAIT)
-                except NatsTimeoutError:
+                except TimeoutError:  # nats-py raises its own, a subclass, or the builtin
                     if follow:
                         continue
                     return

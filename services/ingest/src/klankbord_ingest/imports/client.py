@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
-from klankbord_ingest.fetch import Fetcher, FetchError
+from klankbord_ingest.fetch import Fetcher
 from klankbord_ingest.imports.batch import Batch, batches
 from klankbord_ingest.imports.checkpoint import Checkpoint, digest_of
 from klankbord_ingest.imports.door import Door, ImportFailedError, Outcome, Target
@@ -115,12 +117,10 @@ async def import_url(
     """Import what a feed on the web holds now. The arguments are those of `import_path`.
 
     Raises:
-        ImportFailedError: there is no answer at that address, or ingest refuses the import.
+        FetchError: there is no answer at that address, or it must not be fetched.
+        ImportFailedError: it answers with no feed, or ingest refuses the import.
     """
-    try:
-        fetched = await fetcher.get(url)
-    except FetchError as error:
-        raise ImportFailedError(str(error)) from error
+    fetched = await fetcher.get(url)
     if fetched.status != HTTPStatus.OK:
         raise ImportFailedError(f"{fetched.url} answered {fetched.status} and no feed")
     rows = read_feed_body(fetched.body, fetched.url, circumstances.heard)
@@ -145,7 +145,7 @@ class _Import:
 
     async def check(self, rows: Rows) -> ImportResult:
         """Read and check the rows, and nothing else."""
-        with self._dry_refused.open("wb") as refused_file:
+        with _private(self._dry_refused, "wb") as refused_file:
             source = batches(rows)
             while (batch := await asyncio.to_thread(next, source, None)) is not None:
                 self._settle(batch, Outcome(received=len(batch.submissions)), refused_file)
@@ -157,7 +157,7 @@ class _Import:
         # Settled in the order of the file, so that a checkpoint is one number.
         in_flight: deque[tuple[Batch, asyncio.Task[Outcome]]] = deque()
         source = batches(islice(rows, self._settled.rows, None))
-        with self._refused.open("ab") as refused_file:
+        with _private(self._refused, "ab") as refused_file:
             refused_file.truncate(self._settled.refused_bytes)
             async with Door(self._target, self._tell) as door:
                 try:
@@ -208,8 +208,6 @@ class _Import:
 
     def _result(self, refused_file: Path) -> ImportResult:
         settled = self._settled
-        if not settled.refused:
-            refused_file.unlink()
         return ImportResult(
             received=settled.received,
             duplicate=settled.duplicate,
@@ -217,6 +215,15 @@ class _Import:
             reasons=settled.reasons,
             refused_file=str(refused_file) if settled.refused else None,
         )
+
+
+@contextmanager
+def _private(path: Path, mode: Literal["wb", "ab"]) -> Iterator[BinaryIO]:
+    """Write a file that only this user may read, rows being what members wrote; none if empty."""
+    with open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        yield file
+    if path.stat().st_size == 0:
+        path.unlink()
 
 
 def _shares_a_post(batch: Batch, in_flight: Iterable[tuple[Batch, asyncio.Task[Outcome]]]) -> bool:

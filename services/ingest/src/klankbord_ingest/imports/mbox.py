@@ -17,18 +17,47 @@ _BEGINS = re.compile(rb"From .*\d:\d\d.* \d{4}\b")
 """`From jo@example.org Sat Jan  3 01:05:34 1996`; and no sentence that begins with From."""
 
 
-def read_mailbox(path: Path) -> Rows:
-    """The mails of an mbox file, of a file with one mail, or of every file in a folder."""
+def is_maildir(path: Path) -> bool:
+    """Whether a folder is a Maildir, https://cr.yp.to/proto/maildir.html."""
+    return all((path / name).is_dir() for name in ("cur", "new", "tmp"))
+
+
+def files_of(path: Path, own: Path | None) -> Iterator[Path]:
+    """The files of a folder that may be mails, in order.
+
+    What is hidden is none (but the folders of a Maildir begin with a dot), nor is what a Maildir
+    has in tmp: that is still being delivered.
+
+    Args:
+        path: the folder.
+        own: a folder of ours to stay out of.
+    """
+    for folder, subfolders, names in os.walk(path):
+        below = [Path(folder, name) for name in sorted(subfolders) if name != "tmp"]
+        subfolders[:] = [
+            subfolder.name
+            for subfolder in below
+            if (not subfolder.name.startswith(".") or is_maildir(subfolder))
+            and (own is None or subfolder.resolve() != own.resolve())
+        ]
+        for name in sorted(names):
+            file = Path(folder, name)
+            if not name.startswith(".") and file.is_file() and not file.is_symlink():
+                yield file
+
+
+def read_mailbox(path: Path, own: Path | None = None) -> Rows:
+    """The mails of an mbox file, of a file with one mail, or of every file in a folder.
+
+    Args:
+        path: the file or folder.
+        own: a folder of ours to stay out of.
+    """
     if not path.is_dir():
         yield from _read_file(path, "")
         return
-    for folder, subfolders, names in os.walk(path):
-        # In Maildir, tmp holds what is still being delivered.
-        subfolders[:] = sorted(name for name in subfolders if name not in {".git", "tmp"})
-        for name in sorted(names):
-            file = Path(folder, name)
-            if file.is_file() and not file.is_symlink():
-                yield from _read_file(file, f"{file.relative_to(path)}, ")
+    for file in files_of(path, own):
+        yield from _read_file(file, f"{file.relative_to(path)}, ")
 
 
 def _read_file(path: Path, place: str) -> Rows:
