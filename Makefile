@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MEMBERS := libs/schemas libs/runtime services/ingest services/moderation services/routing services/metrics libs/standalone
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo check test format lock docs clean
+.PHONY: help setup setup-system demo check test lint-containers format lock docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -35,6 +35,10 @@ check: setup ## format, lint, types, import rules
 
 test: setup ## every test, on a real NATS and a real PostgreSQL
 	$(BIN)/python -m pytest
+
+lint-containers: ## ask hadolint and docker compose about their files (neither is installed by setup)
+	hadolint Dockerfile
+	docker compose --profile operator config --quiet
 
 format: setup ## put the code in its form
 	$(BIN)/ruff format .

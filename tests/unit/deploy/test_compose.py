@@ -1,8 +1,6 @@
 """docker-compose.yml: little can be reached, nothing can be read that is another's, no secret."""
 
 import re
-import shutil
-import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,19 +157,3 @@ def test_the_documentation_names_where_each_configuration_file_comes_from() -> N
         source = f"services/{package.removeprefix('klankbord_')}/src/{package}/{file}"
         assert source in told
         assert (ROOT / source).is_file()
-
-
-@pytest.mark.system
-def test_compose_itself_accepts_it() -> None:
-    docker = shutil.which("docker")
-    if docker is None or subprocess.run([docker, "compose", "version"], check=False).returncode:
-        pytest.skip("there is no `docker compose` here")
-    told = subprocess.run(
-        [docker, "compose", "--profile", "operator", "config", "--quiet"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    assert told.stderr == ""

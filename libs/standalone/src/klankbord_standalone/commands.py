@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,8 +61,18 @@ for name, group in {
 }.items():
     app.add_typer(group, name=name)
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+@cache
+def out() -> Console:
+    """Where results are printed. Made when first used: it reads what the terminal can do."""
+    return Console(highlight=False)
+
+
+@cache
+def err() -> Console:
+    """Where the user is told what is being done."""
+    return Console(stderr=True, highlight=False)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a script.")]
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
@@ -72,7 +83,7 @@ Community = Annotated[
 
 def say(message: str) -> None:
     """Tell the user what is being done; not part of the result."""
-    err.print(f"[dim]· {message} …[/dim]")
+    err().print(f"[dim]· {message} …[/dim]")
 
 
 def print_json(value: Any) -> None:
@@ -97,7 +108,7 @@ async def up(
 
     A second start on the same data folder goes on where the first one stopped.
     """
-    await start_up(place, port, out, say)
+    await start_up(place, port, out(), say)
 
 
 @command(app, "demo")
@@ -116,7 +127,7 @@ async def demo(
     inside the data folder and is played anew each time.
     """
     day = today.date() if today else date.today()  # noqa: DTZ011 - the user's own day
-    await play_demo(place.home.data / "demo", place.elsewhere, seed, day, out, say)
+    await play_demo(place.home.data / "demo", place.elsewhere, seed, day, out(), say)
 
 
 @command(app, "import")
@@ -149,11 +160,11 @@ async def import_(
     job = importing.Job(
         path, community, source, platform or source, format_, dry_run, tuple(allow or ())
     )
-    result = await importing.run(place, job, err)
+    result = await importing.run(place, job, err())
     if as_json:
         print_json(importing.as_json(result))
     else:
-        importing.show(result, out)
+        importing.show(result, out())
     if result.refused:
         raise typer.Exit(3)
 
@@ -191,7 +202,7 @@ async def tail(
             if as_json:
                 print_json(event)
             else:
-                out.print(line_of(event), soft_wrap=True)
+                out().print(line_of(event), soft_wrap=True)
 
 
 @command(app, "credentials")
@@ -221,11 +232,11 @@ async def credentials(
     made = Credentials.create(folder)
     made.write_authorization()
     write_private(folder / "pgpass", made.passfile())
-    out.print(f"{folder}: keys, passwords, auth.conf and pgpass", soft_wrap=True)
+    out().print(f"{folder}: keys, passwords, auth.conf and pgpass", soft_wrap=True)
     if hand_out_to is not None and postgres_url is not None:
         given = shares(made, postgres_url)
         hand_out(given, hand_out_to)
-        out.print(f"{hand_out_to}: a folder for each of {', '.join(given)}", soft_wrap=True)
+        out().print(f"{hand_out_to}: a folder for each of {', '.join(given)}", soft_wrap=True)
 
 
 @command(app, "status")
@@ -237,7 +248,7 @@ async def status(place: Place, as_json: Json = False) -> None:
     if as_json:
         print_json(found.as_json())
     else:
-        show_status(found, out)
+        show_status(found, out())
     if not found.healthy:
         raise typer.Exit(1)
 
@@ -256,10 +267,10 @@ async def report(
     async with reach(place.home, place.elsewhere) as installation:
         found = await read_report(installation.postgres_url("reader"), community, datetime.now(UTC))
     if html is None:
-        render_text(found, out)
+        render_text(found, out())
     else:
         html.write_text(render_html(found), encoding="utf-8")
-        out.print(f"wrote {html}", soft_wrap=True)
+        out().print(f"wrote {html}", soft_wrap=True)
 
 
 @command(app, "provision")
@@ -276,15 +287,15 @@ async def provision(
             async with installation.client(PROVISION) as client:
                 differences = await check_bus(client, replicas)
             for difference in differences:
-                out.print(difference)
+                out().print(difference)
             if differences:
                 raise typer.Exit(1)
-            out.print("nothing differs")
+            out().print("nothing differs")
             return
         changes = await installation.provision(replicas)
         for change in changes:
-            out.print(str(change))
-        out.print(f"{len(changes)} changes")
+            out().print(str(change))
+        out().print(f"{len(changes)} changes")
 
 
 @asynccontextmanager
@@ -304,7 +315,7 @@ async def dlq_list(place: Place, as_json: Json = False) -> None:
     if as_json:
         print_json([letter.as_json() for letter in kept])
     else:
-        show_dead_letters(kept, out)
+        show_dead_letters(kept, out())
 
 
 @command(dlq, "show")
@@ -312,7 +323,7 @@ async def dlq_show(place: Place, number: int) -> None:
     """Show one of them whole."""
     async with _queue(place) as queue:
         kept = await queue.get(number)
-    out.print_json(json.dumps(kept.as_json(), default=str))
+    out().print_json(json.dumps(kept.as_json(), default=str))
 
 
 @command(dlq, "replay")
@@ -330,7 +341,7 @@ async def dlq_replay(
         )
         for kept in chosen:
             await queue.replay(kept)
-    out.print(f"replayed {len(chosen)}")
+    out().print(f"replayed {len(chosen)}")
 
 
 @command(dlq, "discard")
@@ -343,7 +354,7 @@ async def dlq_discard(
     record = place.home.logs / "discarded.ndjson"
     async with _queue(place) as queue:
         await queue.discard(await queue.get(number), reason, record)
-    out.print(f"discarded {number}; it is kept in {record}", soft_wrap=True)
+    out().print(f"discarded {number}; it is kept in {record}", soft_wrap=True)
 
 
 @command(subscriber, "add")
@@ -370,7 +381,7 @@ async def subscriber_add(
         return
     for field, value in vars(invitation).items():
         told = " ".join(value) if isinstance(value, list) else value
-        out.print(f"{field:<14}{told}", soft_wrap=True)
+        out().print(f"{field:<14}{told}", soft_wrap=True)
 
 
 def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
@@ -378,7 +389,7 @@ def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
 
     async def check(file: File) -> None:
         apply.check(kind, file)
-        out.print(f"{file} is a good {kind.name} file", soft_wrap=True)
+        out().print(f"{file} is a good {kind.name} file", soft_wrap=True)
 
     check.__doc__ = f"Check {what}; errors name the line and the fix. Exit code 3: refused."
     command(group, "check")(check)
