@@ -33,7 +33,12 @@ const connection = await connect({
   inboxPrefix: `_INBOX_${user}`,
   maxReconnectAttempts: -1,
 });
-const consumer = await jetstream(connection).consumers.get("ROUTING", user);
+// Named, not looked up: a third party may take its events and ask the server nothing else.
+const consumer = jetstream(connection).consumers.getConsumerFromInfo({
+  stream_name: "ROUTING",
+  name: user,
+  config: { durable_name: user },
+});
 const messages = await consumer.consume();
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.on(signal, () => messages.stop());
