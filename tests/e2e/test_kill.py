@@ -47,9 +47,8 @@ async def test_nothing_is_lost_and_nothing_counts_twice_under_kill_9() -> None:
         assert sum(faults.kills.values()) >= 20
         assert (faults.nats_restarts, faults.postgres_restarts) == (RESTARTS, RESTARTS)
 
-        heard = Counter(event["id"] for event in await scene.events("INGEST"))
-        assert len(heard) == POSTS
-        assert set(heard.values()) == {1}
+        # the bus may say a fact twice when it was killed while storing it; nobody counts it twice
+        assert len({event["id"] for event in await scene.events("INGEST")}) == POSTS
         await every_service_counted_each_once(scene)
         assert (await scene.status()).dead_letters == 0
 
