@@ -168,6 +168,32 @@ async def test_a_fault_of_the_database_is_retried_and_never_a_dead_letter(
     assert await world.dead_letters() == []
 
 
+async def test_after_an_outage_events_are_handled_in_batches_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often each was given back: thousands alone would take longer than the outage."""
+    monkeypatch.setattr(contract, "RETRY_AFTER", (0.05, 0.1))
+    sizes: list[int] = []
+    is_back = False
+
+    async def notes_its_size(events: list[PostReceived], work: Work) -> None:
+        if not is_back:
+            raise ConnectionResetError("gone")
+        sizes.append(len(events))
+
+    await world.publish(*(post(str(number)) for number in range(100)))
+    async with world.moderation(notes_its_size):
+        given_back = 0
+        while given_back < 8 * 100:
+            await asyncio.sleep(0.1)
+            state = await world.stream.consumer_info("INGEST", "moderation-posts")
+            given_back = state.delivered.consumer_seq if state.delivered else 0
+        is_back = True
+        await eventually(lambda: len(world.handled) == 100)
+    assert max(sizes) > 1
+    assert len(sizes) < 50
+
+
 async def test_an_effect_that_is_rolled_back_says_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

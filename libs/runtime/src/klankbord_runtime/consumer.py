@@ -8,14 +8,16 @@
     the process died, or was stopped               → nothing: it is delivered again
 
 `num_delivered` never decides a dead letter, since an outage or a batchmate's crash raises it too:
-above three it only means that the event runs alone. Alone, an attempt is committed before it
-begins, so that one that kills the process is counted all the same.
+above three, not counting deliveries that we gave back in an outage, it only means that the event
+runs alone. Alone, an attempt is committed before it begins, so that one that kills the process is
+counted all the same.
 """
 
 import asyncio
 import contextlib
 import logging
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,7 +29,7 @@ from pydantic import BaseModel, ValidationError
 from klankbord_runtime.db import Database, Queries
 from klankbord_runtime.deadletter import Breaker, DeadLetters, Reason
 from klankbord_runtime.faults import TRANSIENT
-from klankbord_runtime.puller import Puller, delivery_of
+from klankbord_runtime.puller import Delivery, Puller, delivery_of
 from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
 from klankbord_runtime.work import Work
 from klankbord_schemas.catalogue import EventClass
@@ -56,6 +58,12 @@ class Received:
 
     message: Msg
     event: Event[Any]
+    delivery: Delivery
+
+    @property
+    def place(self) -> int:
+        """Where the message stands in its stream."""
+        return self.delivery.stream_sequence
 
 
 class _Typed(BaseModel):
@@ -88,8 +96,10 @@ class BatchConsumer:
         self._tracing = tracing
         self._breaker = Breaker()
         self._in_hand: list[Msg] = []
+        # by place in the stream, for as long as an event is not done with
         self._suspects: set[int] = set()
-        self._not_its_fault: set[tuple[str, int]] = set()
+        self._not_its_fault: set[int] = set()
+        self._given_back: Counter[int] = Counter()
         self._classes: dict[str, EventClass] = {
             event.subject_prefix(): event for event in consumer.events
         }
@@ -106,8 +116,10 @@ class BatchConsumer:
         self._in_hand = list(messages)
         try:
             received = await self._decode(messages)
-            alone = [one for one in received if self._is_suspect(one)]
-            together = [one for one in received if not self._is_suspect(one)]
+            alone: list[Received] = []
+            together: list[Received] = []
+            for one in received:
+                (alone if self._is_suspect(one) else together).append(one)
             if together:
                 alone += await self._handle_together(together)
             for one in alone:
@@ -137,18 +149,18 @@ class BatchConsumer:
         received: list[Received] = []
         for message in messages:
             try:
-                received.append(
-                    Received(message, self._event_class(message).from_json(message.data))
-                )
+                event = self._event_class(message).from_json(message.data)
             except (ValidationError, KeyError) as error:
                 await self._bury(message, "invalid", _why(error))
             else:
+                received.append(Received(message, event, delivery_of(message)))
                 self._breaker.note(dead=False)
         return received
 
     def _is_suspect(self, one: Received) -> bool:
-        delivery = delivery_of(one.message)
-        return delivery.deliveries > ALONE_ABOVE or delivery.stream_sequence in self._suspects
+        # what was given back in an outage is no suspect: else everything would run alone after one
+        unexplained = one.delivery.deliveries - self._given_back[one.place]
+        return unexplained > ALONE_ABOVE or one.place in self._suspects
 
     def _event_class(self, message: Msg) -> EventClass:
         if message.subject == self.consumer.replay_subject:
@@ -173,46 +185,53 @@ class BatchConsumer:
             return list(received)
         else:
             await self._ack(received)
+            if all(one.delivery.deliveries == 1 for one in received):
+                self._given_back.clear()  # redeliveries come first: what is left went elsewhere
         return []
 
     async def _handle_alone(self, one: Received) -> None:
-        key = (self.consumer.name, delivery_of(one.message).stream_sequence)
-        self._suspects.discard(key[1])
+        place = one.place
+        self._suspects.discard(place)
         try:
-            if key in self._not_its_fault:
-                await self._execute(self._queries.take_back_attempt, *key)
-                self._not_its_fault.discard(key)
-            attempt = await self._begin_attempt(key)
+            if place in self._not_its_fault:
+                await self._note(self._queries.take_back_attempt, place)
+                self._not_its_fault.discard(place)
+            attempt = await self._begin_attempt(place)
             if attempt["attempts"] > ATTEMPTS:
-                await self._give_up(one, key, attempt["problem"] or "the process died each time")
-                return
-            await self._try(one, key, attempt["attempts"])
+                await self._give_up(one, place, attempt["problem"] or "the process died each time")
+            else:
+                await self._try(one, place, attempt["attempts"])
         except TRANSIENT as error:
             await self._later([one.message], error)
 
-    async def _try(self, one: Received, key: tuple[str, int], attempts: int) -> None:
+    async def _try(self, one: Received, place: int, attempts: int) -> None:
         try:
             await self._run([one])
-        except (*TRANSIENT, asyncio.CancelledError):
+        except TRANSIENT:
             # taken back at its next delivery: the database may be what is away
-            self._not_its_fault.add(key)
+            self._not_its_fault.add(place)
+            raise
+        except asyncio.CancelledError:
+            # the service stops, and what is remembered here goes with it
+            with contextlib.suppress(*TRANSIENT):
+                await self._note(self._queries.take_back_attempt, place)
             raise
         except Exception as error:
             log.exception("%s: event %s failed alone", self.consumer.name, one.event.id)
-            await self._execute(self._queries.note_problem, *key, _why(error))
+            await self._note(self._queries.note_problem, place, _why(error))
             if attempts < ATTEMPTS:
-                self._suspects.add(key[1])  # its next delivery must not fail a batch again
+                self._suspects.add(place)  # its next delivery must not fail a batch again
                 await self._nak([one.message], random.uniform(*RETRY_AFTER))  # noqa: S311
             else:
-                await self._give_up(one, key, _why(error))
+                await self._give_up(one, place, _why(error))
         else:
-            await self._execute(self._queries.forget_attempt, *key)
+            await self._note(self._queries.forget_attempt, place)
             await self._ack([one])
 
-    async def _give_up(self, one: Received, key: tuple[str, int], problem: str) -> None:
+    async def _give_up(self, one: Received, place: int, problem: str) -> None:
         """Dead-letter it. Where the breaker forbids that, its attempts begin anew."""
         await self._bury(one.message, "bug", problem)
-        await self._execute(self._queries.forget_attempt, *key)
+        await self._note(self._queries.forget_attempt, place)
 
     async def _run(self, received: Sequence[Received]) -> None:
         events = {one.event.id: one.event for one in received}
@@ -230,28 +249,27 @@ class BatchConsumer:
         self._metrics.handled.labels(self.consumer.name).inc(len(fresh))
         self._metrics.repeated.labels(self.consumer.name).inc(len(received) - len(fresh))
 
-    async def _begin_attempt(self, key: tuple[str, int]) -> Any:
+    async def _begin_attempt(self, place: int) -> Any:
         async with self._database.transaction() as connection:
-            return await connection.fetchrow(self._queries.begin_attempt, *key)
+            return await connection.fetchrow(self._queries.begin_attempt, self.consumer.name, place)
 
-    async def _execute(self, query: str, *arguments: object) -> None:
+    async def _note(self, query: str, place: int, *told: str) -> None:
         async with self._database.transaction() as connection:
-            await connection.execute(query, *arguments)
+            await connection.execute(query, self.consumer.name, place, *told)
 
-    async def _bury(self, message: Msg, reason: Reason, detail: str) -> bool:
+    async def _bury(self, message: Msg, reason: Reason, detail: str) -> None:
         """Dead-letter a message, and then end it. While the breaker is open it waits instead."""
         if self._breaker.note(dead=True):
             log.error("%s", self.paused)
             await self._nak([message], PAUSED_FOR)
-            return False
+            return
         try:
             await self._dead_letters.put(self.consumer, message, reason, detail)
+            await message.term()
         except TRANSIENT as error:
             await self._later([message], error)
-            return False
-        await message.term()
+            return
         self._metrics.dead_lettered.labels(self.consumer.name, reason).inc()
-        return True
 
     async def _ack(self, received: Sequence[Received]) -> None:
         # A lost ack costs one redelivery, which the inbox notices.
@@ -268,6 +286,7 @@ class BatchConsumer:
             error,
         )
         self._metrics.retried.labels(self.consumer.name).inc(len(messages))
+        self._given_back.update(delivery_of(message).stream_sequence for message in messages)
         await self._nak(messages, random.uniform(*RETRY_AFTER))  # noqa: S311
 
     async def _nak(self, messages: Sequence[Msg], delay: float) -> None:
