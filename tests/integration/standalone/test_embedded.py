@@ -47,7 +47,7 @@ async def test_a_newcomer_is_let_in_and_what_is_killed_comes_back(
             os.kill(pid, SIGKILL)
         await eventually(lambda: killed.isdisjoint({servers.nats.pid, servers.postgres.pid}))
         await eventually(lambda: serve(servers.installation), seconds=60)
-        for name in ("NATS", "PostgreSQL"):
+        for name in ("nats-server", "PostgreSQL"):
             assert f"{name} ended by itself" in caplog.text
 
         # whoever stops one on purpose is not contradicted

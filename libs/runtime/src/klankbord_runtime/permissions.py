@@ -2,7 +2,7 @@
 
 What a JetStream client needs is listed by
 https://docs.nats.io/nats-concepts/security/deny_by_default and was tried subject by subject
-(tests/integration/standalone/test_servers.py). Whoever is not allowed a subject is denied it.
+(tests/integration/standalone/test_nats.py). Whoever is not allowed a subject is denied it.
 """
 
 from dataclasses import dataclass

