@@ -284,7 +284,7 @@ def said_again(event: Event[Any], later: timedelta = timedelta()) -> Event[Any]:
         case FeedbackRouted():
             return FeedbackRouted.of(CAUSE, event.data, moment)
         case FeedbackWithdrawn():
-            return FeedbackWithdrawn.of(event.data, moment)
+            return FeedbackWithdrawn.of(CAUSE, event.data, moment)
         case CommunityMeasured():
             return CommunityMeasured.of(event.data, moment)
     raise NotImplementedError(f"say {type(event).__name__} again here")

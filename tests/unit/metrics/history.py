@@ -144,6 +144,7 @@ def routed(cause: PostReceived, department: str, revision: int = 1) -> FeedbackR
 
 def withdrawn(routed: FeedbackRouted) -> FeedbackWithdrawn:
     return FeedbackWithdrawn.of(
+        routed,
         Withdrawal(
             community=routed.data.community,
             department=routed.data.department,

@@ -108,8 +108,8 @@ def test_a_flag_that_came_first_keeps_the_post_from_being_routed() -> None:
 
 
 def test_a_flag_on_an_edit_that_is_still_to_come_withdraws_with_the_edit() -> None:
-    known, changes = hear_flag(after(version(1, "product")), 2, Flag("high", "spam"), "high")
-    assert not changes
+    known, withdrawn = hear_flag(after(version(1, "product")), 2, Flag("high", "spam"), "high")
+    assert not withdrawn
     _, changes = hear_version(known, version(2, "product"), "high")
     assert [told(change) for change in changes] == [("flagged", "product", 1)]
 

@@ -119,6 +119,11 @@ class Event(BaseModel, Generic[DataT]):
         return community
 
     @property
+    def chain(self) -> UUID:
+        """The first event of the chain: what this one causes has it as its `correlationid`."""
+        return self.correlationid or self.id
+
+    @property
     def bus_subject(self) -> str:
         """The NATS subject: `klankbord.<noun>.<verb>.v<major>.<community>.<facet>`."""
         return f"{self.subject_prefix()}.{self.community}.{self.facet}"

@@ -1,7 +1,7 @@
 """Feedback: what members say, carried to the department that can act on it."""
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
@@ -110,7 +110,7 @@ class FeedbackRouted(Event[Feedback]):
             subject=str(feedback.post),
             time=recordedtime,
             recordedtime=recordedtime,
-            correlationid=cause.correlationid or cause.id,
+            correlationid=cause.chain,
             causationid=cause.id,
             traceparent=cause.traceparent,
             data=feedback,
@@ -149,23 +149,16 @@ class FeedbackWithdrawn(Event[Withdrawal]):
         return self.data.department
 
     @classmethod
-    def of(
-        cls,
-        withdrawal: Withdrawal,
-        recordedtime: datetime,
-        causationid: UUID | None = None,
-        correlationid: UUID | None = None,
-        traceparent: str | None = None,
-    ) -> Self:
-        """The event that says this feedback was withdrawn at that moment."""
+    def of(cls, cause: Event[Any], withdrawal: Withdrawal, recordedtime: datetime) -> Self:
+        """The event that says this feedback was withdrawn because of `cause`, a post or a flag."""
         return cls(
             id=fact_id(cls.type_name(), withdrawal.routed),
             source=f"/routing/{withdrawal.community}",
             subject=str(withdrawal.post),
             time=recordedtime,
             recordedtime=recordedtime,
-            correlationid=correlationid,
-            causationid=causationid,
-            traceparent=traceparent,
+            correlationid=cause.chain,
+            causationid=cause.id,
+            traceparent=cause.traceparent,
             data=withdrawal,
         )

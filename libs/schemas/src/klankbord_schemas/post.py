@@ -245,7 +245,7 @@ class PostFlagged(Event[Flags]):
             subject=str(flags.post),
             time=recordedtime,
             recordedtime=recordedtime,
-            correlationid=cause.correlationid or cause.id,
+            correlationid=cause.chain,
             causationid=cause.id,
             traceparent=cause.traceparent,
             data=flags,

@@ -126,7 +126,7 @@ def hear_version(
 
 def hear_flag(
     known: Known, sequence: int, flag: Flag, withdraw_at: Severity
-) -> tuple[Known, Sequence[Change]]:
+) -> tuple[Known, Sequence[Withdrawn]]:
     """A live flag on a version was heard: what is known now, and what is withdrawn."""
     before = known.flags.get(sequence)
     is_past = known.sequence is not None and sequence < known.sequence

@@ -1,12 +1,9 @@
 """The order of things: lock the posts, see what changes, write it down, say it."""
 
-from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 from uuid import UUID
 
 from klankbord_routing.case import (
     Assignment,
-    Change,
     Flag,
     Routed,
     Version,
@@ -23,8 +20,6 @@ from klankbord_runtime.work import Work
 from klankbord_schemas.feedback import Feedback, FeedbackRouted, FeedbackWithdrawn, Withdrawal
 from klankbord_schemas.post import SEVERITIES, PostFlagged, PostReceived, newest_versions
 from klankbord_schemas.types import MAX_LINE
-
-FeedbackEvent: TypeAlias = FeedbackRouted | FeedbackWithdrawn
 
 
 class Routing:
@@ -45,7 +40,8 @@ class Routing:
         newest = newest_versions(events)
         known = await self._store.lock(work.connection, sorted(event.data.post for event in newest))
         heard: list[PostReceived] = []
-        said: list[FeedbackEvent] = []
+        routed: list[FeedbackRouted] = []
+        withdrawn: list[FeedbackWithdrawn] = []
         for event in newest:
             before = known[event.data.post]
             after, changes = hear_version(
@@ -53,9 +49,15 @@ class Routing:
             )
             if after is not before:
                 heard.append(event)
-            said += self._said(changes, event, work)
+            for change in changes:
+                if isinstance(change, Withdrawn):
+                    withdrawn.append(_withdrawn(change, event, work))
+                else:
+                    routed.append(_routed(change, event, self._rules.digest, work))
         await self._store.write_versions(work.connection, heard)
-        await self._say(said, work)
+        await self._store.write_routed(work.connection, routed)
+        await self._store.write_withdrawn(work.connection, withdrawn)
+        work.emit(*withdrawn, *routed)
 
     async def hear_flags(self, events: list[PostFlagged], work: Work) -> None:
         """Withdraw posts that moderation flagged gravely enough; shadow flags do nothing."""
@@ -64,16 +66,19 @@ class Routing:
             return
         known = await self._store.lock(work.connection, sorted({e.data.post for e in live}))
         flags: dict[tuple[UUID, int], Flag] = {}
-        said: list[FeedbackEvent] = []
+        withdrawn: list[FeedbackWithdrawn] = []
         for event in live:
             post, sequence, flag = event.data.post, event.data.post_sequence, _flag(event)
             before = known[post]
-            known[post], changes = hear_flag(before, sequence, flag, self._rules.value.withdraw_at)
+            known[post], withdrawals = hear_flag(
+                before, sequence, flag, self._rules.value.withdraw_at
+            )
             if known[post] is not before:
                 flags[post, sequence] = flag
-            said += self._said(changes, event, work)
+            withdrawn += [_withdrawn(change, event, work) for change in withdrawals]
         await self._store.write_flags(work.connection, flags)
-        await self._say(said, work)
+        await self._store.write_withdrawn(work.connection, withdrawn)
+        work.emit(*withdrawn)
 
     def _version(self, event: PostReceived) -> Version:
         is_deleted = event.data.operation == "delete"
@@ -88,24 +93,6 @@ class Routing:
         if plain.is_empty:
             return ()
         return rules.assign(event, plain, self._cues.read(plain, post.language))
-
-    def _said(
-        self, changes: Sequence[Change], cause: PostReceived | PostFlagged, work: Work
-    ) -> Iterator[FeedbackEvent]:
-        for change in changes:
-            if isinstance(change, Withdrawn):
-                yield _withdrawn(change, cause, work)
-            elif isinstance(cause, PostReceived):
-                yield _routed(change, cause, self._rules.digest, work)
-
-    async def _say(self, said: Sequence[FeedbackEvent], work: Work) -> None:
-        """Write down and emit. A case is changed at most once by a batch of posts; by a batch of
-        flags, only ever withdrawn."""
-        routed = [event for event in said if isinstance(event, FeedbackRouted)]
-        withdrawn = [event for event in said if isinstance(event, FeedbackWithdrawn)]
-        await self._store.write_routed(work.connection, routed)
-        await self._store.write_withdrawn(work.connection, withdrawn)
-        work.emit(*said)
 
 
 def _flag(event: PostFlagged) -> Flag:
@@ -154,10 +141,4 @@ def _withdrawn(
         because=change.because,
         explanation=change.explanation,
     )
-    return FeedbackWithdrawn.of(
-        withdrawal,
-        work.now,
-        causationid=cause.id,
-        correlationid=cause.correlationid or cause.id,
-        traceparent=cause.traceparent,
-    )
+    return FeedbackWithdrawn.of(cause, withdrawal, work.now)
