@@ -40,7 +40,7 @@ def report_of(weeks: Sequence[Week], now: datetime = NOW) -> Report:
         time_zone=AMSTERDAM,
         now=now,
         is_settled=True,
-        totals=Totals(0, 0, 0, 0, 0, 0, {}, {}, {}),
+        totals=Totals(0, 0, 0, 0, 0, 0, {}),
         weeks=tuple(weeks),
         key_figure=None,
         flags=(),
@@ -108,7 +108,7 @@ def test_a_week_takes_its_numbers_from_the_measurements() -> None:
         measured(monday, "time-to-first-response", 90.0, answered=4, unanswered=1),
     ]
     (week,) = _weeks(rows, NOW, AMSTERDAM)
-    assert (week.posts, week.posts_by_bots, week.new_contributors) == (12, 2, 3)
+    assert (week.posts, week.new_contributors) == (12, 3)
     assert (week.response_seconds, week.answered, week.unanswered) == (90.0, 4, 1)
 
 

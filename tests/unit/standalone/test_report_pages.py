@@ -59,7 +59,7 @@ def report(words: str = "ordinary", url: str | None = "https://forum.example/t/1
         time_zone="Europe/Amsterdam",
         now=NOW,
         is_settled=False,
-        totals=Totals(9, 8, 7, 6, 5, 4, {"like": 6}, {"spam": 5}, {"product": 4}),
+        totals=Totals(9, 8, 7, 6, 5, 4, {"spam": 5}),
         weeks=tuple(week(number) for number in range(12)),
         key_figure=KeyFigure(70, 60, "10 x contributors", {"contributors": 7}),
         flags=(
@@ -75,7 +75,7 @@ def report(words: str = "ordinary", url: str | None = "https://forum.example/t/1
 
 EMPTY = replace(
     report(),
-    totals=Totals(0, 0, 0, 0, 0, 0, {}, {}, {}),
+    totals=Totals(0, 0, 0, 0, 0, 0, {}),
     weeks=(),
     key_figure=None,
     flags=(),

@@ -29,9 +29,7 @@ class Totals:
     interactions: int
     flagged_posts: int
     open_cases: int
-    interactions_by_kind: Mapping[str, int]
     flagged_posts_by_label: Mapping[str, int]
-    open_cases_by_department: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,6 @@ class Week:
     is_over: bool
     """Whether it lies wholly in the past."""
     posts: int = 0
-    posts_by_bots: int = 0
     replies: int = 0
     contributors: int = 0
     new_contributors: int = 0

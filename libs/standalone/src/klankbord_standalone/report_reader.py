@@ -152,7 +152,6 @@ def _week(first_day: date, metrics: Mapping[str, Row], *, is_over: bool) -> Week
         first_day=first_day,
         is_over=is_over,
         posts=value("posts"),
-        posts_by_bots=part("posts", "automated"),
         replies=value("replies"),
         contributors=value("contributors"),
         new_contributors=value("new-contributors"),

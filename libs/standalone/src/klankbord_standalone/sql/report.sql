@@ -3,8 +3,7 @@
 -- name: fetch_communities
 select community.community, community.name, community.time_zone, community.is_settled,
     total.posts, total.replies, total.contributors, total.interactions, total.flagged_posts,
-    total.open_cases, total.interactions_by_kind, total.flagged_posts_by_label,
-    total.open_cases_by_department
+    total.open_cases, total.flagged_posts_by_label
 from metrics.published_community as community
 join metrics.published_total as total using (community)
 order by community.community
