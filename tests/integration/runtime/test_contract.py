@@ -4,13 +4,15 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import asyncpg
 import httpx
 import pytest
 from nats.js import JetStreamContext
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from world import NOW, Migrated, eventually, post, settings
 
 from klankbord_runtime import consumer as contract
@@ -19,6 +21,7 @@ from klankbord_runtime.migrate import SchemaBehindError
 from klankbord_runtime.service import Service
 from klankbord_runtime.work import Work
 from klankbord_schemas import Flags, Label, PostFlagged, PostReceived
+from klankbord_standalone.child import free_port
 from klankbord_standalone.servers import Installation, Servers
 
 
@@ -269,6 +272,39 @@ async def test_health_is_served_over_http(world: World) -> None:
             assert (await http.get("/livez")).text == "ok"
             assert json.loads((await http.get("/readyz")).text) == {"ready": True, "problems": []}
             assert "klankbord_events_handled_total" in (await http.get("/metrics")).text
+
+
+async def test_a_door_opens_when_its_service_can_judge_who_comes(
+    installation: Installation, migrated: Migrated
+) -> None:
+    """Seen under kill -9: a sender with the right key was turned away by an ingest that started."""
+    await migrated("moderation")
+    given = settings(installation, "moderation")
+    http = given.http.model_copy(update={"port": free_port()})
+    service = Service("moderation", given.model_copy(update={"http": http}))
+    knows_its_keys = False
+
+    @service.on_start
+    async def read_keys() -> None:
+        nonlocal knows_its_keys
+        await asyncio.sleep(0.5)
+        knows_its_keys = True
+
+    async def door(_request: Request) -> Response:
+        return PlainTextResponse("come in" if knows_its_keys else "who are you?")
+
+    service.route("/door", door, ["GET"])
+
+    async def knock() -> str:
+        async with httpx.AsyncClient(timeout=5) as client:
+            while True:
+                with suppress(httpx.ConnectError):
+                    return (await client.get(f"http://127.0.0.1:{http.port}/door")).text
+                await asyncio.sleep(0.01)
+
+    knocking = asyncio.create_task(knock())
+    async with service.running():
+        assert await knocking == "come in"
 
 
 async def test_a_schema_that_is_behind_is_refused_with_the_command(

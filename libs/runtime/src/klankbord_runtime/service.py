@@ -216,12 +216,14 @@ class Service:
         await self._open_database()
         server = _Server(self._application(), self.settings.http.host, self.settings.http.port)
         self.port = server.port
-        tasks = [asyncio.create_task(server.serve_here(), name="http")]
+        tasks: list[asyncio.Task[None]] = []
         try:
             for hook in self._start_hooks:
                 await hook()
             self._watchdog.start()
             tasks += [
+                # the door opens after the hooks: before, it might turn away who is right
+                asyncio.create_task(server.serve_here(), name="http"),
                 asyncio.create_task(self._watchdog.beat(), name="heartbeat"),
                 *(asyncio.create_task(self._repeat(task), name=task.name) for task in self._own()),
                 *(asyncio.create_task(self._repeat(task), name=task.name) for task in self._tasks),
@@ -299,9 +301,8 @@ class Service:
         async with asyncio.TaskGroup() as group:
             for subscription in self._subscriptions:
                 group.create_task(subscription.drain(DRAIN_TIMEOUT))
-        http, *others = tasks
-        await asyncio.gather(http, return_exceptions=True)
-        await _end(others)
+        await asyncio.gather(*tasks[:1], return_exceptions=True)  # the door closes by itself
+        await _end(tasks[1:])
         if self.connected:
             with suppress(*TRANSIENT):  # what stays in the outbox is published by the next to run
                 async with asyncio.timeout(5):
