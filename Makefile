@@ -20,9 +20,9 @@ $(VENV)/.ready: requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	@if command -v npm >/dev/null; then npm ci --silent --prefix examples; else echo "no npm here: the Node example is not set up"; fi
 	@touch $@
 
-setup-system: ## install what some tests need from Debian (root): PostgreSQL, Node.js, Chromium
+setup-system: ## install what some tests need from Debian (root): PostgreSQL, Redis, Node.js, Chromium
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends postgresql chromium $$(command -v npm >/dev/null || echo nodejs npm)
+	apt-get install -y -q --no-install-recommends postgresql redis-server chromium $$(command -v npm >/dev/null || echo nodejs npm)
 
 demo: setup ## play a sample community through every service and show what a community manager sees
 	$(BIN)/klankbord demo
