@@ -34,8 +34,13 @@ class StoreInMemory(Store):
         self.known: dict[UUID, Known] = {}
         self.open: OpenCases = {}
 
+    async def add(self, connection: Any, newest: Sequence[PostReceived]) -> set[UUID]:
+        new = [event for event in newest if event.data.post not in self.known]
+        await self.write_versions(connection, new)
+        return {event.data.post for event in new}
+
     async def lock(self, connection: Any, posts: Sequence[UUID]) -> dict[UUID, Known]:
-        assert list(posts) == sorted(set(posts))
+        assert len(posts) == len(set(posts))
         return {post: self.known.get(post, Known()) for post in posts}
 
     async def write_versions(self, connection: Any, newest: Sequence[PostReceived]) -> None:

@@ -21,6 +21,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 
+from klankbord_runtime import wire
 from klankbord_runtime.settings import NatsSettings
 from klankbord_schemas.event import CONTENT_TYPE
 from klankbord_schemas.topology import inbox_prefix
@@ -117,10 +118,13 @@ async def publish(client: Client, messages: Sequence[Message]) -> None:
 async def _publish_atomically(client: Client, messages: Sequence[Message]) -> bool:
     batch = uuid4().hex
     last = len(messages)
-    for number, message in enumerate(messages[:-1], start=1):
-        await client.publish(
-            message.subject, message.body, headers=_headers(message, batch, number)
-        )
+    await wire.send(
+        client,
+        (
+            wire.publication(message.subject, message.body, _headers(message, batch, number))
+            for number, message in enumerate(messages[:-1], start=1)
+        ),
+    )
     final = messages[-1]
     commit = _headers(final, batch, last) | {"Nats-Batch-Commit": "1"}
     answer = await client.request(

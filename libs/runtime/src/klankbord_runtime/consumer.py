@@ -23,9 +23,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
+from klankbord_runtime import wire
 from klankbord_runtime.db import Database, Queries
 from klankbord_runtime.deadletter import Breaker, DeadLetters, Reason
 from klankbord_runtime.faults import TRANSIENT
@@ -79,6 +81,7 @@ class BatchConsumer:
         self,
         consumer: Consumer,
         handle: Handler,
+        client: Callable[[], Client],
         database: Database,
         queries: Queries,
         dead_letters: DeadLetters,
@@ -88,6 +91,7 @@ class BatchConsumer:
     ) -> None:
         self.consumer = consumer
         self._handle = handle
+        self._client = client
         self._database = database
         self._queries = queries
         self._dead_letters = dead_letters
@@ -241,7 +245,7 @@ class BatchConsumer:
         ):
             async with self._work() as work:
                 rows = await work.connection.fetch(
-                    self._queries.take_fresh, self.consumer.name, sorted(events)
+                    self._queries.take_fresh, self.consumer.name, list(events)
                 )
                 fresh = {row["id"] for row in rows}
                 if fresh:
@@ -274,8 +278,9 @@ class BatchConsumer:
     async def _ack(self, received: Sequence[Received]) -> None:
         # A lost ack costs one redelivery, which the inbox notices.
         with contextlib.suppress(*TRANSIENT):
-            for one in received:
-                await one.message.ack()
+            await wire.send(
+                self._client(), (wire.acknowledgement(one.message.reply) for one in received)
+            )
 
     async def _later(self, messages: Sequence[Msg], error: BaseException) -> None:
         log.warning(

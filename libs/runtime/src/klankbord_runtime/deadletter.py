@@ -97,11 +97,15 @@ class Breaker:
 
     def __init__(self) -> None:
         self._recent: deque[bool] = deque(maxlen=WINDOW)
+        self._dead = 0
         self._row = 0
 
     def note(self, *, dead: bool) -> bool:
         """Take note of one event's fate; says whether dead letters must wait for now."""
+        if len(self._recent) == WINDOW:
+            self._dead -= self._recent[0]
         self._recent.append(dead)
+        self._dead += dead
         self._row = self._row + 1 if dead else 0
         return self.tripped
 
@@ -109,12 +113,12 @@ class Breaker:
     def tripped(self) -> bool:
         """Whether too many of the recent events could not be handled."""
         full = len(self._recent) == WINDOW
-        return self._row >= IN_A_ROW or (full and sum(self._recent) > MOST_DEAD * WINDOW)
+        return self._row >= IN_A_ROW or (full and self._dead > MOST_DEAD * WINDOW)
 
     @property
     def reason(self) -> str:
         """How many, in words."""
         return (
-            f"{sum(self._recent)} of the last {len(self._recent)} events could not be handled; "
+            f"{self._dead} of the last {len(self._recent)} events could not be handled; "
             "they are kept and tried again every 30 s: fix the producer or this consumer"
         )

@@ -121,7 +121,7 @@ def hear_version(
         *_withdrawals(known, kept, because, explanation),
         *(_routing(known, assignment, version.sequence) for assignment in wanted),
     ]
-    return _settled(replace(known, sequence=version.sequence, flags=flags), changes), changes
+    return _settled(Known(version.sequence, flags, known.cases), changes), changes
 
 
 def hear_flag(
@@ -154,6 +154,8 @@ def _routing(known: Known, assignment: Assignment, sequence: int) -> Routed:
 
 
 def _settled(known: Known, changes: Sequence[Change]) -> Known:
+    if not changes:
+        return known
     return replace(
         known, cases={**known.cases, **{change.case.department: change.case for change in changes}}
     )

@@ -46,6 +46,9 @@ STACK_TRACE = re.compile(
 STACK_TRACE_MARKS = ("Traceback", "Exception", "Error: ", "SIGSEGV", "panic: ", " at ")
 """What any stack trace holds one of. Looking for these first is twenty times as fast."""
 DIGIT = re.compile(r"\d")
+DOTTED_DIGITS = re.compile(r"\d\.\d")
+ERROR_MARKS = ("err", "status", "fout", "fel", "fehler", "virhe", "0x")
+"""What any error code holds one of."""
 ERROR_CODE = re.compile(
     r"\b(?:error|errno|status|http (?:status|error)"
     r"|fout|foutcode|fel|felkod|fehler|fehlercode|virhe|virhekoodi)"
@@ -274,11 +277,14 @@ def _technical(plain: Plain) -> Iterator[tuple[Structure, str]]:
         trace := STACK_TRACE.search(plain.written)
     ):
         yield "stack-trace", trace[0].strip()
-    if DIGIT.search(plain.words):
-        if code := ERROR_CODE.search(plain.words):
-            yield "error-code", code[0]
-        if version := VERSION_NUMBER.search(plain.words):
-            yield "version-number", version[0]
+    if not DIGIT.search(plain.words):
+        return
+    if any(mark in plain.words for mark in ERROR_MARKS) and (
+        code := ERROR_CODE.search(plain.words)
+    ):
+        yield "error-code", code[0]
+    if DOTTED_DIGITS.search(plain.words) and (version := VERSION_NUMBER.search(plain.words)):
+        yield "version-number", version[0]
 
 
 def _question_word(sentence: str, lexicon: Lexicon) -> str | None:

@@ -14,12 +14,19 @@ queries = load_queries("klankbord_routing")
 class Store:
     """Posts, the flags on them, and what of them is at which department."""
 
-    async def lock(self, connection: Connection, posts: Sequence[UUID]) -> dict[UUID, Known]:
-        """Lock these posts until the transaction ends, heard of before or not, and read them.
+    async def add(self, connection: Connection, newest: Sequence[PostReceived]) -> set[UUID]:
+        """Write these versions of posts that were never heard of; gives which posts those are.
 
-        Args:
-            posts: without repetition, in ascending order.
+        What is written is locked until the transaction ends. Most posts are new, and nothing has to
+        be read of those.
         """
+        rows = await connection.fetch(queries.add_versions, *_versions(newest))
+        return {row["post"] for row in rows}
+
+    async def lock(self, connection: Connection, posts: Sequence[UUID]) -> dict[UUID, Known]:
+        """Lock these posts until the transaction ends, heard of before or not, and read them."""
+        if not posts:
+            return {}
         await connection.execute(queries.add_posts, posts)
         locked = await connection.fetch(queries.lock_posts, posts)
         flags: dict[UUID, dict[int, Flag]] = {post: {} for post in posts}
@@ -40,9 +47,7 @@ class Store:
         """These are the newest versions now; flags on older ones mean nothing any more."""
         if not newest:
             return
-        posts = [event.data.post for event in newest]
-        versions = [event.version for event in newest]
-        authors = [event.data.attributed_to for event in newest]
+        posts, versions, authors = _versions(newest)
         await connection.execute(queries.write_versions, posts, versions, authors)
         await connection.execute(queries.forget_past_flags, posts, versions)
 
@@ -97,3 +102,11 @@ class Store:
             [event.recordedtime for event in withdrawn],
             [event.data.because for event in withdrawn],
         )
+
+
+def _versions(events: Sequence[PostReceived]) -> tuple[list[UUID], list[int], list[str | None]]:
+    return (
+        [event.data.post for event in events],
+        [event.version for event in events],
+        [event.data.attributed_to for event in events],
+    )

@@ -5,6 +5,7 @@ from uuid import UUID
 from klankbord_routing.case import (
     Assignment,
     Flag,
+    Known,
     Routed,
     Version,
     Withdrawn,
@@ -38,7 +39,10 @@ class Routing:
     async def hear_posts(self, events: list[PostReceived], work: Work) -> None:
         """Route what the newest version of each post says."""
         newest = newest_versions(events)
-        known = await self._store.lock(work.connection, sorted(event.data.post for event in newest))
+        new = await self._store.add(work.connection, newest)
+        known = dict.fromkeys(new, Known()) | await self._store.lock(
+            work.connection, [e.data.post for e in newest if e.data.post not in new]
+        )
         heard: list[PostReceived] = []
         routed: list[FeedbackRouted] = []
         withdrawn: list[FeedbackWithdrawn] = []
@@ -47,7 +51,7 @@ class Routing:
             after, changes = hear_version(
                 before, self._version(event), self._rules.value.withdraw_at
             )
-            if after is not before:
+            if after is not before and event.data.post not in new:
                 heard.append(event)
             for change in changes:
                 if isinstance(change, Withdrawn):
@@ -64,7 +68,7 @@ class Routing:
         live = [event for event in events if event.data.live_severity is not None]
         if not live:
             return
-        known = await self._store.lock(work.connection, sorted({e.data.post for e in live}))
+        known = await self._store.lock(work.connection, list({e.data.post for e in live}))
         flags: dict[tuple[UUID, int], Flag] = {}
         withdrawn: list[FeedbackWithdrawn] = []
         for event in live:

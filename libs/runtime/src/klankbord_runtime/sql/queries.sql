@@ -1,8 +1,9 @@
 -- The SQL of the runtime. Every table lives in the schema of the service that runs it.
 
 -- name: take_fresh
+-- In the order of their ids, so that two replicas wait for each other but never in a circle.
 insert into inbox (consumer, id)
-select $1, id from unnest($2::uuid[]) as t (id)
+select $1, id from unnest($2::uuid[]) as t (id) order by id
 on conflict do nothing
 returning id;
 

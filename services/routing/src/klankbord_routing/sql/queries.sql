@@ -1,3 +1,11 @@
+-- name: add_versions
+-- In the order of their ids, so that two batches wait for each other but never in a circle.
+insert into post (post, version, attributed_to)
+select * from unnest($1::uuid[], $2::bigint[], $3::text[]) as heard (post, version, attributed_to)
+order by post
+on conflict do nothing
+returning post
+
 -- name: add_posts
 insert into post (post)
 select post from unnest($1::uuid[]) as heard (post)
