@@ -248,6 +248,20 @@ async def test_a_member_is_told_of_when_the_appearance_changes(door: Door) -> No
     assert [event.data.name for event in members] == ["Anna", "Anna J."]
 
 
+async def test_a_member_who_looks_the_same_is_not_written_for_each_post(door: Door) -> None:
+    async def row_version() -> object:
+        async with door.service.database.connection() as connection:
+            return await connection.fetchval("select xmin from member")
+
+    author = {"attributedTo": {"id": "anna", "name": "Anna"}}
+    await door.send(POST | author | {"nativeId": "1", "published": "2026-03-10T10:00:00Z"})
+    before = await row_version()
+    await door.send(POST | author | {"nativeId": "2", "published": "2026-03-11T09:00:00Z"})
+    assert await row_version() == before
+    await door.send(POST | author | {"nativeId": "3", "published": "2026-03-11T11:00:00Z"})
+    assert await row_version() != before
+
+
 async def test_a_moment_in_the_future_is_clamped_and_marked(door: Door) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     soon = (datetime.now(UTC) + timedelta(minutes=4)).isoformat()

@@ -26,5 +26,8 @@ def fingerprint(*parts: object, size: int) -> bytes:
 
 
 def _netstrings(parts: tuple[object, ...]) -> str:
-    texts = [str(part) for part in parts]
-    return "".join(f"{len(text.encode())}:{text}," for text in texts)
+    return "".join([f"{_bytes(text)}:{text}," for text in map(str, parts)])
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

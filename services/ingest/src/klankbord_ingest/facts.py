@@ -6,12 +6,11 @@ from uuid import UUID
 from klankbord_ingest.pseudonym import is_pseudonym, pseudonym
 from klankbord_ingest.sources import Source
 from klankbord_ingest.submission import (
-    Actor,
     InteractionSubmission,
     PostSubmission,
     Submission,
 )
-from klankbord_schemas.identity import post_identity
+from klankbord_schemas.identity import fingerprint, post_identity
 from klankbord_schemas.interaction import Interaction
 from klankbord_schemas.member import Member
 from klankbord_schemas.post import Post
@@ -35,6 +34,22 @@ def author_of(submission: Submission, source: Source, key: bytes) -> str | None:
     if submission.attributed_to is None:
         return None
     return pseudonym(key, platform_of(submission, source), submission.attributed_to.id)
+
+
+def named_author_of(submission: Submission, source: Source, key: bytes) -> str | None:
+    """The pseudonym of its author, where more than a pseudonym is known of whom."""
+    actor = submission.attributed_to
+    if actor is None or is_pseudonym(actor.id):
+        return None
+    return pseudonym(key, platform_of(submission, source), actor.id)
+
+
+def appearance_of(submission: Submission) -> bytes:
+    """Of how its author looks: 16 bytes by which one look is told from another."""
+    actor = submission.attributed_to
+    assert actor is not None
+    look = (actor.preferred_username, actor.name, actor.icon)
+    return fingerprint(*(part or "" for part in look), is_automated(submission), size=16)
 
 
 def is_automated(submission: Submission) -> bool:
@@ -114,17 +129,15 @@ def interaction_of(
     )
 
 
-def member_of(submission: Submission, source: Source, key: bytes) -> Member | None:
-    """How the author looks; none where only a pseudonym is known, or nobody is named."""
-    actor: Actor | None = submission.attributed_to
-    if actor is None or is_pseudonym(actor.id):
-        return None
-    platform = platform_of(submission, source)
+def member_of(submission: Submission, source: Source, author: str) -> Member:
+    """How the author with this pseudonym looks."""
+    actor = submission.attributed_to
+    assert actor is not None
     return Member(
         community=source.community.slug,
         source=source_of(submission, source),
-        platform=platform,
-        member=pseudonym(key, platform, actor.id),
+        platform=platform_of(submission, source),
+        member=author,
         native_id=actor.id,
         preferred_username=actor.preferred_username,
         name=actor.name,

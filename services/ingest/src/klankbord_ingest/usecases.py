@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from klankbord_ingest.facts import (
+    appearance_of,
     author_of,
     interaction_of,
     member_of,
+    named_author_of,
     not_after,
     platform_of,
     post_of,
@@ -26,9 +28,9 @@ from klankbord_ingest.sources import Source
 from klankbord_ingest.store import Sighting, Store
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
 from klankbord_runtime.work import Work
-from klankbord_schemas.identity import fingerprint, post_identity
+from klankbord_schemas.identity import post_identity
 from klankbord_schemas.interaction import InteractionReceived
-from klankbord_schemas.member import Member, MemberSeen
+from klankbord_schemas.member import MemberSeen
 from klankbord_schemas.post import PostReceived
 
 DELIVERIES_KEPT = timedelta(days=4)
@@ -180,24 +182,24 @@ class Ingest:
         """Say who the authors are, when that is new."""
         latest: dict[str, tuple[datetime, Submission]] = {}
         for submission in submissions:
-            author = author_of(submission, source, self._key)
+            author = named_author_of(submission, source, self._key)
             as_of = _seen_at(submission, work.now)
             if author is not None and (author not in latest or latest[author][0] <= as_of):
                 latest[author] = (as_of, submission)
-        seen = [
-            (member, as_of)
-            for as_of, submission in latest.values()
-            if (member := member_of(submission, source, self._key)) is not None
-        ]
-        if not seen:
+        if not latest:
             return
-        sightings = [_sighting(member, as_of) for member, as_of in seen]
-        changed = await self._store.see_members(work.connection, sightings)
+        changed = await self._store.see_members(
+            work.connection,
+            [
+                Sighting(source.community.slug, author, appearance_of(submission), as_of)
+                for author, (as_of, submission) in latest.items()
+            ],
+        )
         work.emit(
             *(
-                MemberSeen.of(member, work.now, work.traceparent)
-                for member, _ in seen
-                if member.member in changed
+                MemberSeen.of(member_of(submission, source, author), work.now, work.traceparent)
+                for author, (_, submission) in latest.items()
+                if author in changed
             )
         )
 
@@ -209,9 +211,3 @@ def _seen_at(submission: Submission, now: datetime) -> datetime:
         return LONG_AGO
     updated = submission.updated if isinstance(submission, PostSubmission) else None
     return not_after(updated or submission.published or now, now)[0]
-
-
-def _sighting(member: Member, as_of: datetime) -> Sighting:
-    look = (member.preferred_username, member.name, member.icon, str(member.is_automated))
-    digest = fingerprint(*(part or "" for part in look), size=16)
-    return Sighting(member.community, member.member, digest, as_of)

@@ -31,6 +31,7 @@ class Counted(NamedTuple):
     authors: set[tuple[str, UUID]]
     """Communities, and people whose posts were counted."""
     threads: set[UUID]
+    """Threads with more than one post, or whose only post does not open them by itself."""
 
 
 class Store:
@@ -120,7 +121,7 @@ class Store:
         return Counted(
             {(community, hour) for community, hour, _, _ in rows},
             {(community, author) for community, _, author, _ in rows if author is not None},
-            {thread for _, _, _, thread in rows},
+            {thread for _, _, _, thread in rows if thread is not None},
         )
 
     async def mark_first_posts(

@@ -58,15 +58,21 @@ returning id
 
 -- name: upsert_members
 -- Returns those who were not seen before, or look otherwise now. How somebody looked last is kept
--- with its moment, so that what is older, as in an import, changes nobody's face.
+-- with its moment, so that what is older, as in an import, changes nobody's face. That moment may
+-- lag by a day, so that not every post writes the row of its author, and waits for the next one's.
 with new as (
     select * from unnest($1::text[], $2::text[], $3::bytea[], $4::timestamptz[])
         as new (community, member, appearance, as_of)
 ), before as (
-    select community, member, member.appearance from member join new using (community, member)
+    select community, member, member.appearance, member.as_of
+    from member join new using (community, member)
+), due as (
+    select new.* from new left join before using (community, member)
+    where before.appearance is distinct from new.appearance
+        or before.as_of < new.as_of - interval '1 day'
 ), seen as (
     insert into member (community, member, appearance, as_of)
-    select community, member, appearance, as_of from new order by community, member
+    select community, member, appearance, as_of from due order by community, member
     on conflict (community, member) do update
     set appearance = excluded.appearance, as_of = excluded.as_of
     where member.as_of < excluded.as_of

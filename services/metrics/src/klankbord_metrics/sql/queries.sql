@@ -189,7 +189,13 @@ with touched as (
 )
 select community, date_trunc('hour', counted_at, 'UTC') as hour, author, thread from before
 union
-select community, date_trunc('hour', counted_at, 'UTC'), author, thread from standing
+select community, date_trunc('hour', counted_at, 'UTC'), author,
+  -- a post that is alone in its thread opens it, and nobody answered
+  case when thread <> post or is_answer
+    or exists (select from counted where counted.thread = standing.thread
+               and counted.post <> standing.post)
+  then thread end
+from standing
 
 -- name: mark_first_posts
 with moved as (
