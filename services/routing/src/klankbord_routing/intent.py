@@ -43,10 +43,11 @@ STACK_TRACE = re.compile(
     r"|\b[A-Z]\w*(?:Error|Exception): |^\s+at [\w.$<>/]+ ?\(",
     re.MULTILINE,
 )
-STACK_TRACE_MARKS = ("Traceback", "Exception", "Error: ", "SIGSEGV", "panic: ", " at ")
-"""What any stack trace holds one of. Looking for these first is twenty times as fast."""
-DIGIT = re.compile(r"\d")
-DOTTED_DIGITS = re.compile(r"\d\.\d")
+STACK_TRACE_MARKS = ("Traceback", "Exception", "Error: ", "SIGSEGV", "panic: ")
+"""What any stack trace holds one of, or both " at " and a bracket. Looking for these first is
+twenty times as fast."""
+DIGITS = "0123456789"
+DOTTED_DIGITS = re.compile(r"[0-9]\.[0-9]")
 ERROR_MARKS = ("err", "status", "fout", "fel", "fehler", "virhe", "0x")
 """What any error code holds one of."""
 ERROR_CODE = re.compile(
@@ -273,11 +274,9 @@ def _questions(sentence: str, lexicon: Lexicon) -> Iterator[tuple[Structure, str
 def _technical(plain: Plain) -> Iterator[tuple[Structure, str]]:
     if plain.has_code:
         yield "code-block", "```"
-    if any(mark in plain.written for mark in STACK_TRACE_MARKS) and (
-        trace := STACK_TRACE.search(plain.written)
-    ):
+    if _looks_like_a_trace(plain.written) and (trace := STACK_TRACE.search(plain.written)):
         yield "stack-trace", trace[0].strip()
-    if not DIGIT.search(plain.words):
+    if not any(digit in plain.words for digit in DIGITS):
         return
     if any(mark in plain.words for mark in ERROR_MARKS) and (
         code := ERROR_CODE.search(plain.words)
@@ -285,6 +284,12 @@ def _technical(plain: Plain) -> Iterator[tuple[Structure, str]]:
         yield "error-code", code[0]
     if DOTTED_DIGITS.search(plain.words) and (version := VERSION_NUMBER.search(plain.words)):
         yield "version-number", version[0]
+
+
+def _looks_like_a_trace(written: str) -> bool:
+    return any(mark in written for mark in STACK_TRACE_MARKS) or (
+        " at " in written and "(" in written
+    )
 
 
 def _question_word(sentence: str, lexicon: Lexicon) -> str | None:

@@ -150,7 +150,7 @@ with touched as (
     case when not is_automated then author end as author,
     is_automated, is_answer, thread,
     coalesce(flag.labels, '{}') as labels,
-    array(
+    case when exists (select from feedback_case where feedback_case.post = heard.post) then array(
       select department
       from (
         select distinct on (department) department, is_withdrawn
@@ -160,7 +160,7 @@ with touched as (
       ) as latest
       where not is_withdrawn
       order by department
-    ) as departments
+    ) else '{}' end as departments
   from touched
   join post as heard using (post)
   left join flag using (post, sequence)
