@@ -1,0 +1,26 @@
+"""The rows of `make bench`, in order: unit, and what the figure must be, if it must."""
+
+GOALS: dict[str, tuple[str, str]] = {
+    "consumer_vs_raw": ("ratio", ">= 0.40"),
+    "consumer_vs_tutorial": ("ratio", ">= 8"),
+    "consumer_vs_celery": ("ratio", ">= 20"),
+    "pipeline_posts_per_s": ("posts/s", ">= 3,000"),
+    "pipeline_vs_raw": ("ratio", ">= 0.15"),
+    "pipeline_cpu_us": ("µs/post", "<= 600"),
+    "latency_100_p50_ms": ("ms", "<= 25"),
+    "latency_100_p99_ms": ("ms", "<= 100"),
+    "latency_half_p99_ms": ("ms", "<= 500"),
+    "rules_vs_re_10": ("ratio", ">= 1"),
+    "rules_vs_re_100": ("ratio", ">= 8"),
+    "rules_vs_re_500": ("ratio", ">= 40"),
+    "rules_vs_re_10000": ("ratio", ">= 300"),
+    "rules_vs_re_patterns": ("ratio", ""),
+    "webhook_vs_bare": ("ratio", ">= 0.40"),
+    "growth_stored": ("ratio", ">= 0.8"),
+    "growth_rules": ("ratio", ">= 0.8"),
+    "growth_communities": ("ratio", ">= 0.8"),
+    "backlog_vs_sustained": ("ratio", ">= 0.9"),
+    "replicas_2_vs_1": ("ratio", ">= 1.4"),
+    "bytes_nats_per_post": ("bytes", ""),
+    "bytes_postgres_per_post": ("bytes", ""),
+}

@@ -1,0 +1,71 @@
+"""How much is measured: by `make bench`, by `make bench-full`, and to see whether it runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    """The sizes of everything."""
+
+    rounds: int
+    window: float
+    """Seconds that something is measured at its speed."""
+    short_window: float
+    """The same, where many windows have to find room."""
+    pipeline_window: float
+    """Seconds that the whole pipeline is under load."""
+    open_window: float
+    """Seconds of each open loop."""
+    events: int
+    """Posts that wait on the bus for a consumer that is measured."""
+    tasks: int
+    """Posts that wait for Celery."""
+    stored: int
+    """Posts that are stored, in `growth_stored`, against a hundredth of them or 10,000."""
+    backlog: int
+    """Posts that wait, in `backlog_vs_sustained`."""
+    texts: int
+    """Texts that are matched, in `rules_vs_re`."""
+    seconds: float
+    """How long all of it may take before disturbed rounds are no longer played again."""
+
+
+SHORT = Size(
+    rounds=3,
+    window=10,
+    short_window=4,
+    pipeline_window=15,
+    open_window=8,
+    events=100_000,
+    tasks=3_000,
+    stored=100_000,
+    backlog=30_000,
+    texts=2_000,
+    seconds=480,
+)
+FULL = Size(
+    rounds=3,
+    window=30,
+    short_window=15,
+    pipeline_window=60,
+    open_window=30,
+    events=300_000,
+    tasks=10_000,
+    stored=1_000_000,
+    backlog=100_000,
+    texts=5_000,
+    seconds=2_000,
+)
+TINY = Size(
+    rounds=1,
+    window=0.5,
+    short_window=0.5,
+    pipeline_window=1,
+    open_window=1,
+    events=10_000,
+    tasks=20,
+    stored=2_000,
+    backlog=300,
+    texts=50,
+    seconds=0,
+)

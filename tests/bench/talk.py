@@ -1,0 +1,148 @@
+"""What is posted: varied texts of real length, and policies that find something in some of them.
+
+The sentences are those of the product's sample community, mixed anew; each post ends with its own
+number, so that no two are alike. Everything follows from the seed.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from itertools import product
+from random import Random
+from typing import Any
+
+import yaml
+
+from klankbord_schemas import Post, PostReceived, post_identity
+from klankbord_standalone.sample.chance import Chance
+from klankbord_standalone.sample.phrases import Writer, phrases
+
+COMMUNITY, SOURCE = "acme", "forum"
+AUTHORS = 5_000
+HITS = 0.03
+"""The share of posts that hold a term of `terms`."""
+REPLIES = 0.5
+SENTENCES_KEPT = 1_500
+LENGTHS = {1: 15, 2: 20, 3: 20, 4: 15, 6: 18, 9: 12}
+"""How many sentences a post has, and how often: four hundred characters in the mean."""
+KINDS = {
+    "talk": 60, "reply": 30, "question": 12, "bug": 8, "idea": 6, "praise": 8, "complaint": 3,
+    "lead": 2,
+}  # fmt: skip
+LANGUAGES = {"en": 70, "nl": 15, "de": 15}
+SYLLABLES = [first + then for first in "bdklmnrst" for then in "aeiou"]
+PRONOUNCED = 4
+"""Syllables of a made word."""
+
+
+class Talk:
+    """An endless conversation, the same for the same seed."""
+
+    def __init__(self, seed: int, hits: Sequence[str] = ()) -> None:
+        self._chance = Random(seed)
+        self._hits = hits or terms(1_000)
+        self._sentences = _sentences(seed)
+
+    def text(self, number: int) -> str:
+        """What that post says."""
+        chance = self._chance
+        (count,) = chance.choices(list(LENGTHS), list(LENGTHS.values()))
+        (language,) = chance.choices(list(LANGUAGES), list(LANGUAGES.values()))
+        said = chance.choices(self._sentences[language], k=count)
+        if chance.random() < HITS:
+            said.insert(chance.randrange(count + 1), f"Ask for {chance.choice(self._hits)} there.")
+        return f"{' '.join(said)} ({number})"
+
+    def submission(self, number: int, published: datetime) -> dict[str, Any]:
+        """A post as a forum hands it in."""
+        author = _author(self._chance)
+        post: dict[str, Any] = {
+            "nativeId": f"p{number}",
+            "published": published.isoformat(),
+            "attributedTo": {"id": f"u{author}", "preferredUsername": f"member{author}"},
+            "url": f"https://forum.acme.example/t/{number}",
+            "content": self.text(number),
+        }
+        if number and self._chance.random() < REPLIES:
+            thread = f"p{max(0, number - self._chance.randint(1, 200))}"
+            post |= {"context": thread, "inReplyTo": thread}
+        return post
+
+    def bodies(self, first: int, per_request: int) -> Iterator[tuple[bytes, int]]:
+        """Deliveries from that number on, each with how many posts it holds; without end."""
+        while True:
+            now = datetime.now(UTC)
+            numbers = range(first, first + per_request)
+            posts = [self.submission(number, now) for number in numbers]
+            yield json.dumps({"posts": posts}, ensure_ascii=False).encode(), per_request
+            first += per_request
+
+    def event(self, number: int, now: datetime, community: str = COMMUNITY) -> PostReceived:
+        """A post as ingest says it: about 1 KB."""
+        native_id, author = f"p{number}", _author(self._chance)
+        said = Post(
+            community=community,
+            source=SOURCE,
+            platform=SOURCE,
+            post=post_identity(community, SOURCE, native_id),
+            native_id=native_id,
+            operation="create",
+            attributed_to=f"p-{author:032x}",
+            published=now,
+            published_trust="attested",
+            url=f"https://forum.acme.example/t/{number}",
+            content=self.text(number),
+            language="en",
+        )
+        trace = f"00-{number + 1:032x}-{number + 1:016x}-00"
+        return PostReceived.of(said, 1, now + timedelta(milliseconds=3), trace)
+
+
+def terms(count: int) -> list[str]:
+    """That many words which no language has, every other one a phrase."""
+    words = ("".join(parts) + "x" for parts in product(SYLLABLES, repeat=PRONOUNCED))
+    chosen = list(zip(range(count), words, strict=False))
+    return [f"{word} {word[:4]}s" if index % 2 else word for index, word in chosen]
+
+
+def policy(count: int, *, shipped: bool = True) -> bytes:
+    """A policy of that many terms: the one that comes with Klankbord, filled up; or terms alone.
+
+    Every tenth rule, at most, holds ten terms: a policy may hold 2,000 rules.
+    """
+    file = files("klankbord_moderation").joinpath("policy.yaml")
+    document: dict[str, Any] = yaml.safe_load(file.read_bytes())
+    if not shipped:
+        document["rules"] = []
+    there = sum(len(rule.get("terms", ())) for rule in document["rules"])
+    wanted = terms(max(0, count - there))
+    size = 1 if count <= 1_000 else 10
+    for start in range(0, len(wanted), size):
+        rule = {
+            "id": f"made-{start}",
+            "label": "spam",
+            "severity": "medium",
+            "mode": "live",
+            "explanation": "Names what nobody sells.",
+            "terms": wanted[start : start + size],
+        }
+        document["rules"].append(rule)
+    return json.dumps(document).encode()  # YAML 1.2 contains JSON
+
+
+def _author(chance: Random) -> int:
+    """One of the members; a few write most."""
+    return int(AUTHORS * chance.random() ** 3)
+
+
+def _sentences(seed: int) -> dict[str, list[str]]:
+    writer = Writer(Chance(seed))
+    chance = Random(seed)
+    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=SENTENCES_KEPT)
+    return {
+        language: [
+            writer.write(language, getattr(phrases(language), kind), "Robin") for kind in kinds
+        ]
+        for language in LANGUAGES
+    }
