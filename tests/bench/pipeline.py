@@ -12,6 +12,7 @@ from typing import Self
 from bench import machine
 from bench.door import Door, Poured, pour
 from bench.ground import Ground, ground
+from bench.latency import Latency, latency
 from bench.pace import reach
 from bench.rounds import Round
 from bench.sizes import Size
@@ -20,6 +21,8 @@ from bench.yardstick import raw_pace
 
 PER_REQUEST = 100
 CONNECTIONS = 6
+SINGLE_RATE = 100.0
+HALF_PER_REQUEST = 10
 PREPARED_PER_SECOND = 60
 """Requests per second of load that are written beforehand; more are written under way."""
 DRAIN_PATIENCE = 600.0
@@ -62,6 +65,9 @@ NAMES = (
     "pipeline_posts_per_s",
     "pipeline_vs_raw",
     "pipeline_cpu_us",
+    "latency_100_p50_ms",
+    "latency_100_p99_ms",
+    "latency_half_p99_ms",
     "backlog_vs_sustained",
 )
 
@@ -110,10 +116,36 @@ class Pipeline:
         if "pipeline_vs_raw" in wanted:
             raw = await self.raw(self._size.short_window)
             found.compare("pipeline_vs_raw", load.posts_per_s, raw)
+        await self._latencies(found, wanted)
         if "backlog_vs_sustained" in wanted:
             worked_off = await self.backlog(self._size.backlog)
             found.compare("backlog_vs_sustained", worked_off, load.posts_per_s)
         return found
+
+    async def _latencies(self, found: Round, wanted: Collection[str]) -> None:
+        if not {"latency_100_p50_ms", "latency_100_p99_ms"}.isdisjoint(wanted):
+            single = await self.latency(SINGLE_RATE, 1)
+            note = f"{single.posts} posts, {single.late} sent late"
+            found.values |= {"latency_100_p50_ms": single.p50, "latency_100_p99_ms": single.p99}
+            found.notes |= {"latency_100_p50_ms": note, "latency_100_p99_ms": note}
+        if "latency_half_p99_ms" in wanted:
+            half = found.values["pipeline_posts_per_s"] / 2
+            loaded = await self.latency(half / HALF_PER_REQUEST, HALF_PER_REQUEST)
+            found.values["latency_half_p99_ms"] = loaded.p99
+            found.notes["latency_half_p99_ms"] = (
+                f"at {half:,.0f} posts/s, {HALF_PER_REQUEST} a request; p50 {loaded.p50:,.0f} ms, "
+                f"{loaded.late} sent late"
+            )
+
+    async def latency(self, requests_per_s: float, posts: int) -> Latency:
+        """How long posts take at that rate."""
+        bodies = self._bodies(0, posts)
+        taken = await latency(
+            self._ground, self._door, bodies, requests_per_s, self._size.open_window
+        )
+        self._accepted += taken.posts
+        await self._all_handled()
+        return taken
 
     async def sustained(self, seconds: float) -> Sustained:
         """What goes through, sender to count, while as much is offered as the door takes."""
@@ -149,13 +181,14 @@ class Pipeline:
         """What nats-py alone fetches and acknowledges of the same posts."""
         return await raw_pace(self._ground, seconds, self._accepted)
 
-    def _bodies(self, prepared: int) -> Iterator[tuple[bytes, int]]:
-        bodies = self._talk.bodies(self._next, PER_REQUEST)
+    def _bodies(self, prepared: int, per_request: int = PER_REQUEST) -> Iterator[tuple[bytes, int]]:
+        """Deliveries that nobody has sent yet, the first of them written now."""
+        bodies = self._talk.bodies(self._next, per_request)
         written = list(islice(bodies, prepared))
 
         def counted() -> Iterator[tuple[bytes, int]]:
             for body in chain(written, bodies):
-                self._next += PER_REQUEST
+                self._next += per_request
                 yield body
 
         return counted()
