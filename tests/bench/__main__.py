@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import uvloop
-from bench import consumer, pipeline
+from bench import consumer, growth, pipeline, replicas, rules, webhook
 from bench.goals import GOALS
 from bench.rounds import Round, play, rows, skipped
 from bench.sizes import FULL, SHORT, TINY, Size
@@ -36,6 +36,10 @@ class Scene:
 SCENES = (
     Scene(consumer.NAMES, consumer.consumers),
     Scene(pipeline.NAMES, pipeline.pipeline),
+    Scene(rules.NAMES, rules.rules),
+    Scene(webhook.NAMES, webhook.webhook),
+    Scene(growth.NAMES, growth.growth),
+    Scene(replicas.NAMES, replicas.replicas),
 )
 
 

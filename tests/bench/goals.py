@@ -23,4 +23,8 @@ GOALS: dict[str, tuple[str, str]] = {
     "replicas_2_vs_1": ("ratio", ">= 1.4"),
     "bytes_nats_per_post": ("bytes", ""),
     "bytes_postgres_per_post": ("bytes", ""),
+    "bytes_inbox_per_post": ("bytes", ""),
+    "bytes_outbox_per_post": ("bytes", ""),
+    "bytes_effects_per_post": ("bytes", ""),
+    "bytes_wal_per_post": ("bytes", ""),
 }

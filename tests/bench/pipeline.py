@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Self
 
-from bench import machine
+from bench import footprint, machine
 from bench.door import Door, Poured, pour
 from bench.ground import Ground, ground
 from bench.latency import Latency, latency
@@ -69,6 +69,7 @@ NAMES = (
     "latency_100_p99_ms",
     "latency_half_p99_ms",
     "backlog_vs_sustained",
+    *footprint.NAMES,
 )
 
 
@@ -86,11 +87,13 @@ class Pipeline:
         self._next = 0
         self._accepted = 0
         self._rest = AsyncExitStack()
+        self._empty = footprint.Stored()
         self._door = Door("", SOURCE, ground.key)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """All four services, ready."""
+        self._empty = await footprint.stored(self._ground)
         async with self._ground.running("ingest") as (ingest,):
             self._door = Door(ingest.address, SOURCE, self._ground.key)
             await self._start_rest()
@@ -116,6 +119,9 @@ class Pipeline:
         if "pipeline_vs_raw" in wanted:
             raw = await self.raw(self._size.short_window)
             found.compare("pipeline_vs_raw", load.posts_per_s, raw)
+        if not set(footprint.NAMES).isdisjoint(wanted):
+            stored = await footprint.stored(self._ground)
+            stored.tell(found, self._empty, self._accepted)
         await self._latencies(found, wanted)
         if "backlog_vs_sustained" in wanted:
             worked_off = await self.backlog(self._size.backlog)

@@ -18,6 +18,10 @@ class Size:
     """Seconds of each open loop."""
     events: int
     """Posts that wait on the bus for a consumer that is measured."""
+    growth_events: int
+    """The same, in `growth`."""
+    replica_events: int
+    """The same, in `replicas`."""
     tasks: int
     """Posts that wait for Celery."""
     stored: int
@@ -25,7 +29,9 @@ class Size:
     backlog: int
     """Posts that wait, in `backlog_vs_sustained`."""
     texts: int
-    """Texts that are matched, in `rules_vs_re`."""
+    """Different texts that are matched, in `rules_vs_re`."""
+    cpu_seconds: float
+    """Processor time that each side of `rules_vs_re` gets."""
     seconds: float
     """How long all of it may take before disturbed rounds are no longer played again."""
 
@@ -37,10 +43,13 @@ SHORT = Size(
     pipeline_window=15,
     open_window=8,
     events=100_000,
+    growth_events=15_000,
+    replica_events=60_000,
     tasks=3_000,
     stored=100_000,
     backlog=30_000,
     texts=2_000,
+    cpu_seconds=0.5,
     seconds=480,
 )
 FULL = Size(
@@ -50,10 +59,13 @@ FULL = Size(
     pipeline_window=60,
     open_window=30,
     events=300_000,
+    growth_events=60_000,
+    replica_events=200_000,
     tasks=10_000,
     stored=1_000_000,
     backlog=100_000,
     texts=5_000,
+    cpu_seconds=2,
     seconds=2_000,
 )
 TINY = Size(
@@ -63,9 +75,12 @@ TINY = Size(
     pipeline_window=1,
     open_window=1,
     events=10_000,
+    growth_events=3_000,
+    replica_events=6_000,
     tasks=20,
     stored=2_000,
     backlog=300,
     texts=50,
+    cpu_seconds=0.02,
     seconds=0,
 )

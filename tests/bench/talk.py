@@ -23,13 +23,13 @@ AUTHORS = 5_000
 HITS = 0.03
 """The share of posts that hold a term of `terms`."""
 REPLIES = 0.5
-SENTENCES_KEPT = 1_500
+SENTENCES_KEPT = 300
 LENGTHS = {1: 15, 2: 20, 3: 20, 4: 15, 6: 18, 9: 12}
 """How many sentences a post has, and how often: four hundred characters in the mean."""
-KINDS = {
-    "talk": 60, "reply": 30, "question": 12, "bug": 8, "idea": 6, "praise": 8, "complaint": 3,
-    "lead": 2,
-}  # fmt: skip
+SMALL_TALK = {"talk": 2, "reply": 1}
+KINDS = {"talk": 46, "reply": 26, "question": 10, "bug": 6, "idea": 4, "praise": 5, "complaint": 2,
+         "lead": 1}  # fmt: skip
+"""What a post is about, in its first sentence, and how often; the rest of it is small talk."""
 LANGUAGES = {"en": 70, "nl": 15, "de": 15}
 SYLLABLES = [first + then for first in "bdklmnrst" for then in "aeiou"]
 PRONOUNCED = 4
@@ -49,7 +49,9 @@ class Talk:
         chance = self._chance
         (count,) = chance.choices(list(LENGTHS), list(LENGTHS.values()))
         (language,) = chance.choices(list(LANGUAGES), list(LANGUAGES.values()))
-        said = chance.choices(self._sentences[language], k=count)
+        (kind,) = chance.choices(list(KINDS), list(KINDS.values()))
+        of = self._sentences[language]
+        said = [chance.choice(of[kind]), *chance.choices(of["small talk"], k=count - 1)]
         if chance.random() < HITS:
             said.insert(chance.randrange(count + 1), f"Ask for {chance.choice(self._hits)} there.")
         return f"{' '.join(said)} ({number})"
@@ -136,13 +138,17 @@ def _author(chance: Random) -> int:
     return int(AUTHORS * chance.random() ** 3)
 
 
-def _sentences(seed: int) -> dict[str, list[str]]:
+def _sentences(seed: int) -> dict[str, dict[str, list[str]]]:
+    """Sentences that are filled in, by language and kind."""
     writer = Writer(Chance(seed))
-    chance = Random(seed)
-    kinds = chance.choices(list(KINDS), list(KINDS.values()), k=SENTENCES_KEPT)
-    return {
-        language: [
-            writer.write(language, getattr(phrases(language), kind), "Robin") for kind in kinds
-        ]
-        for language in LANGUAGES
-    }
+    found: dict[str, dict[str, list[str]]] = {}
+    for language in LANGUAGES:
+        of = found[language] = {
+            kind: [
+                writer.write(language, getattr(phrases(language), kind), "Robin")
+                for _ in range(SENTENCES_KEPT)
+            ]
+            for kind in KINDS
+        }
+        of["small talk"] = [one for kind, times in SMALL_TALK.items() for one in of[kind] * times]
+    return found
