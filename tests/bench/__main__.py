@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import uvloop
-from bench import consumer, growth, pipeline, replicas, rules, webhook
+from bench import capacity, consumer, growth, pipeline, replicas, rules, webhook
 from bench.goals import GOALS
 from bench.rounds import Round, play, rows, skipped
 from bench.sizes import FULL, SHORT, TINY, Size
@@ -82,7 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--only", nargs="+", metavar="NAME", choices=list(GOALS), help="only these rows"
     )
+    parser.add_argument(
+        "--docs", action="store_true", help="measure nothing: write the last run into the page"
+    )
     given = parser.parse_args(arguments)
+    if given.docs:
+        capacity.write_page()
+        return 0
     size = FULL if given.full else TINY if given.quick else SHORT
     figures = uvloop.run(measure(size, given.only or list(GOALS)))
     print(figures.table())

@@ -102,6 +102,11 @@ class Pipeline:
             finally:
                 await self._stop_rest()
 
+    @property
+    def address(self) -> str:
+        """Where the door is."""
+        return self._door.address
+
     async def round(self, wanted: Collection[str]) -> Round:
         """A sustained load, and whatever is compared with it."""
         found = Round()

@@ -1,0 +1,126 @@
+"""From what a post costs to what many posts a day need; `python -m bench --docs` writes it down."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from figures import BUILD, Figures, Row
+
+from klankbord_runtime.relay import INBOX_DAYS
+from klankbord_runtime.settings import OutboxSettings
+from klankbord_schemas.topology import DAY, STREAMS
+
+PAGE = Path(__file__).parents[2] / "docs" / "capacity.md"
+POSTS_A_DAY = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
+PEAK = 4
+"""How many times the mean a busy minute brings."""
+BUSY = 0.6
+"""How much of what a node can do it is given to do: the rest is for outages and their backlog."""
+INGEST = STREAMS[0]
+YEAR = 365
+GIB = 2**30
+HEAD = f"""\
+| posts a day | mean/s | busy/s | cores | nodes | NATS, 30 d | inbox, {INBOX_DAYS} d | outbox, 1 d \
+| effects, 1 y |
+|---|---|---|---|---|---|---|---|---|"""
+NEEDED = (
+    "pipeline_posts_per_s",
+    "pipeline_cpu_us",
+    "bytes_nats_per_post",
+    "bytes_stream_ingest_per_post",
+    "bytes_inbox_per_post",
+    "bytes_outbox_per_post",
+    "bytes_effects_per_post",
+)
+
+
+class NothingMeasuredError(RuntimeError):
+    """The last run lacks what the page is made of."""
+
+
+def write_page() -> None:
+    """Put the last run into docs/capacity.md.
+
+    Raises:
+        NothingMeasuredError: there was none, or not of these rows; says what to run.
+    """
+    try:
+        told = json.loads((BUILD / "bench.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NothingMeasuredError("nothing was measured yet: make bench") from None
+    page = PAGE.read_text(encoding="utf-8")
+    page = _filled(page, "bench table", _measured(told))
+    PAGE.write_text(_filled(page, "capacity table", capacity(told)), encoding="utf-8")
+
+
+def capacity(told: dict[str, Any]) -> str:
+    """What a node carries, and how many nodes that makes, as Markdown.
+
+    Raises:
+        NothingMeasuredError: rows are missing; says which.
+    """
+    values = {row["name"]: row["value"] for row in told["rows"]}
+    if missing := [name for name in NEEDED if values.get(name) is None]:
+        raise NothingMeasuredError(f"the last run lacks {', '.join(missing)}: make bench")
+    cores = told["machine"]["cores"]
+    carried = values["pipeline_posts_per_s"] * BUSY
+    kept = INGEST.max_bytes / values["bytes_stream_ingest_per_post"]
+    days = INGEST.max_age / DAY
+    outbox = OutboxSettings().max_bytes
+    node = (
+        f"A node is a machine like this one ({cores} cores). It is given {BUSY:.0%} of what it "
+        f"can do, {carried:,.0f} posts/s, and a busy minute brings {PEAK} times the mean: so it "
+        f"carries {carried / PEAK * DAY / 1e6:,.1f} million posts a day."
+    )
+    shipped = (
+        f"As shipped, the stream `{INGEST.name}` takes {_size(INGEST.max_bytes)}, which is "
+        f"{kept / 1e6:,.1f} million posts: over {days:.0f} days, {kept / days:,.0f} a day. An "
+        f"outbox may grow to {_size(outbox)}, at the least the events of "
+        f"{outbox / values['bytes_outbox_per_post'] / 1e6:,.1f} million posts."
+    )
+    lines = [_line(posts, values, carried) for posts in POSTS_A_DAY]
+    return "\n".join([node, "", HEAD, *lines, "", shipped])
+
+
+def _line(posts: int, values: dict[str, float], carried: float) -> str:
+    mean = posts / DAY
+    cores = mean * PEAK * values["pipeline_cpu_us"] / 1e6 / BUSY
+    sizes = (
+        posts * 30 * values["bytes_nats_per_post"],
+        posts * INBOX_DAYS * values["bytes_inbox_per_post"],
+        posts * values["bytes_outbox_per_post"],
+        posts * YEAR * values["bytes_effects_per_post"],
+    )
+    nodes = math.ceil(mean * PEAK / carried)
+    told = (
+        *(f"{posts / 1e6:,.0f} M", f"{mean:,.0f}", f"{mean * PEAK:,.0f}"),
+        *(f"{cores:,.1f}", f"{nodes:,}", *(_size(size) for size in sizes)),
+    )
+    return f"| {' | '.join(told)} |"
+
+
+def _measured(told: dict[str, Any]) -> str:
+    rows = [Row(**{key: row[key] for key in row if key != "holds"}) for row in told["rows"]]
+    facts = told["machine"]
+    return (
+        f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux "
+        f"{facts['kernel']}, Python {facts['python']}; load when it ended {facts['load_1m']}; "
+        f"took {told['took_s'] / 60:.0f} min.\n\n{Figures(told['seed'], rows).table()}"
+    )
+
+
+def _filled(page: str, name: str, text: str) -> str:
+    begin, end = f"<!-- {name} -->", "<!-- end -->"
+    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
+    filled, found = re.subn(
+        pattern, lambda _: f"{begin}\n{text}\n{end}", page, count=1, flags=re.DOTALL
+    )
+    if not found:
+        raise NothingMeasuredError(f"{PAGE.name} lacks {begin} … {end}")
+    return filled
+
+
+def _size(size: float) -> str:
+    return f"{size / GIB:,.0f} GiB" if size < 10_000 * GIB else f"{size / GIB / 1024:,.0f} TiB"

@@ -1,0 +1,63 @@
+"""Every part of `make bench` runs, tiny, and gives its rows; none of its figures means anything."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest_asyncio
+from bench import pipeline, replicas, webhook
+from bench.__main__ import SCENES
+from bench.consumer import Consumers
+from bench.goals import GOALS
+from bench.ground import Ground, ground
+from bench.growth import Growth
+from bench.pipeline import Pipeline
+from bench.replicas import Replicas
+from bench.rules import Rules
+from bench.sizes import TINY
+from bench.talk import Talk
+from bench.webhook import Webhook
+
+SEED = 1
+
+
+@pytest_asyncio.fixture(scope="module")
+async def field() -> AsyncIterator[Ground]:
+    async with ground() as made:
+        yield made
+
+
+def test_every_row_is_measured_by_one_part() -> None:
+    measured = [name for scene in SCENES for name in scene.names]
+    assert sorted(measured) == sorted(GOALS)
+
+
+async def test_the_pipeline_and_the_door_are_measured(field: Ground) -> None:
+    wanted = {*pipeline.NAMES} - {"backlog_vs_sustained", "latency_half_p99_ms"}
+    async with Pipeline(field, TINY, SEED).running() as part:
+        found = await part.round(wanted)
+        assert wanted <= found.values.keys()
+        assert found.values["pipeline_posts_per_s"] > 0
+        assert 0 < found.values["latency_100_p50_ms"] <= found.values["latency_100_p99_ms"]
+        assert found.values["bytes_stream_ingest_per_post"] > 500
+
+        door = await Webhook(field, part.address, TINY, SEED + 1).round(webhook.NAMES)
+        assert door.values["webhook_vs_bare"] > 0
+
+
+async def test_consumers_are_compared_on_the_same_posts(field: Ground) -> None:
+    await field.empty()
+    talk, now = Talk(SEED), datetime.now(UTC)
+    await field.fill(talk.event(number, now) for number in range(TINY.events))
+    found = await Consumers(field, TINY).round({"consumer_vs_raw"})
+    assert found.values["consumer_vs_raw"] > 0
+    assert (await Replicas(field, TINY).round(replicas.NAMES)).values["replicas_2_vs_1"] > 0
+
+
+async def test_growth_is_measured(field: Ground) -> None:
+    found = await Growth(field, TINY, SEED).round({"growth_rules"})
+    assert found.values["growth_rules"] > 0
+
+
+async def test_both_rule_engines_must_find_the_same() -> None:
+    found = await Rules(TINY, SEED).round({"rules_vs_re_10", "rules_vs_re_100"})
+    assert found.values["rules_vs_re_100"] > found.values["rules_vs_re_10"] > 0

@@ -1,0 +1,139 @@
+"""What becomes of rounds: which count, what their row says, and what is made of the rows."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import capacity, machine
+from bench.machine import Process, Reading, Spent, between
+from bench.rounds import Round, play, rows
+
+ROW = "consumer_vs_raw"
+
+
+def a_round(value: float, disturbance: str = "") -> Round:
+    return Round({ROW: value}, {ROW: f"of {value}"}, disturbance)
+
+
+def test_a_row_is_the_median_of_the_quiet_rounds() -> None:
+    played = [a_round(0.5), a_round(0.1, "steal 9%"), a_round(0.3), a_round(0.4)]
+    (row,) = rows(played, [ROW, "growth_rules"])
+    assert (row.value, row.holds) == (0.4, True)
+    assert row.note == "of 0.4; rounds 0.5 0.3 0.4; 1 noisy left out: steal 9%"
+
+
+def test_a_row_without_a_quiet_round_says_so() -> None:
+    (row,) = rows([a_round(0.5, "steal 9%"), a_round(0.3, "steal 4%")], [ROW])
+    assert row.value == 0.4
+    assert "noisy: steal 4%" in row.note
+
+
+@pytest.mark.parametrize(
+    ("disturbed", "has_time", "played"),
+    [
+        ([False], True, 1),
+        ([True, False], True, 2),
+        ([True, True, True], True, 3),
+        ([True], False, 1),
+    ],
+)
+async def test_a_disturbed_round_is_played_again_at_most_twice(
+    disturbed: list[bool], has_time: bool, played: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(disturbed)
+    times = 0
+
+    def spent(_before: Reading, _after: Reading) -> Spent:
+        return Spent(1, 1, {}, steal=0.5 if next(answers) else 0, foreign=0)
+
+    async def measure() -> Round:
+        nonlocal times
+        times += 1
+        return a_round(1)
+
+    monkeypatch.setattr(machine, "between", spent)
+    (found,) = await play(measure, 1, lambda _: None, lambda: has_time)
+    assert times == played
+    assert bool(found.disturbance) is disturbed[-1]
+
+
+def test_time_is_told_apart_by_who_spent_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours, with what a child had used before it ended; the kernel's own; and somebody else's."""
+    me, child, kernel, writer, other = os.getpid(), 101, machine.KERNEL, 103, 104
+    before = {
+        me: Process(1, 10),
+        child: Process(me, 5),
+        kernel: Process(0, 0),
+        writer: Process(kernel, 0),
+        other: Process(1, 50),
+    }
+    after = {
+        me: Process(1, 30),  # 9 of it the child's, which ended
+        kernel: Process(0, 0),
+        writer: Process(kernel, 70),
+        other: Process(1, 60),
+    }
+    monkeypatch.setattr(machine, "TICK", 100)
+    spent = between(Reading(0, 0, 0, before), Reading(1, 200, 4, after))
+    assert spent.cpu == pytest.approx(0.15)
+    assert (spent.foreign, spent.steal) == (0.05, 0.02)
+    assert spent.disturbance == "load of others 5%"
+
+
+MEASURED: dict[str, Any] = {
+    "machine": {
+        "cpu": "a processor", "cores": 2, "memory_gib": 8, "kernel": "6", "python": "3",
+        "load_1m": 0.1,
+    },
+    "seed": 1,
+    "took_s": 600,
+    "rows": [
+        {"name": name, "value": value, "unit": "", "goal": "", "holds": None}
+        for name, value in {
+            "pipeline_posts_per_s": 4_000.0,
+            "pipeline_cpu_us": 500.0,
+            "bytes_nats_per_post": 2_000.0,
+            "bytes_stream_ingest_per_post": 1_000.0,
+            "bytes_inbox_per_post": 500.0,
+            "bytes_outbox_per_post": 2_500.0,
+            "bytes_effects_per_post": 1_500.0,
+        }.items()
+    ],
+}
+
+
+def test_the_number_of_nodes_follows_from_what_was_measured() -> None:
+    told = capacity.capacity(MEASURED)
+    assert "2,400 posts/s" in told  # 60 % of 4,000
+    assert "carries 51.8 million posts a day" in told
+    # a billion a day is 11,574/s, 46,296/s when it is busy
+    assert "| 1,000 M | 11,574 | 46,296 | 38.6 | 20 |" in told
+    assert "21.5 million posts: over 30 days, 715,828 a day" in told  # 20 GiB of 1,000 bytes
+
+
+def test_the_page_is_filled_in_and_filled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "capacity.md"
+    page.write_text(capacity.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "bench.json").write_text(json.dumps(MEASURED), encoding="utf-8")
+    monkeypatch.setattr(capacity, "PAGE", page)
+    monkeypatch.setattr(capacity, "BUILD", tmp_path)
+    capacity.write_page()
+    once = page.read_text(encoding="utf-8")
+    capacity.write_page()
+    assert page.read_text(encoding="utf-8") == once
+    assert "| pipeline_posts_per_s " in once
+    assert "| 1,000 M |" in once
+
+
+def test_a_page_without_figures_says_what_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capacity, "BUILD", tmp_path)
+    with pytest.raises(capacity.NothingMeasuredError, match="make bench"):
+        capacity.write_page()
+    with pytest.raises(capacity.NothingMeasuredError, match="lacks pipeline_posts_per_s"):
+        capacity.capacity(MEASURED | {"rows": []})
