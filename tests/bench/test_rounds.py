@@ -84,7 +84,11 @@ def test_time_is_told_apart_by_who_spent_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 MEASURED: dict[str, Any] = {
     "machine": {
-        "cpu": "a processor", "cores": 2, "memory_gib": 8, "kernel": "6", "python": "3",
+        "cpu": "a processor",
+        "cores": 2,
+        "memory_gib": 8,
+        "kernel": "6",
+        "python": "3",
         "load_1m": 0.1,
     },
     "seed": 1,
