@@ -1,5 +1,6 @@
 """Mail as real people's programs write it: threads, encodings, quotes, and what nobody wrote."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -130,6 +131,35 @@ def test_parts_and_html_that_nest_without_end_are_refused() -> None:
     assert refusal_of(head + parts).code == "no_mail"
     html = b"Content-Type: text/html\n\n" + b"<div>" * 100_000
     assert refusal_of(head + html).code == "too_deep"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Date: 1 Jan 99999999999999999999 00:00:00",
+        b"Date: Mon, 1 Jan 2020 00:00:00 +99999999999999999999",
+        b"Content-Type: text/plain; charset*=x'y'z; charset*0*=%ff; charset*1=2",
+    ],
+)
+def test_a_mail_that_breaks_pythons_own_reader_is_refused(header: bytes) -> None:
+    assert refusal_of(b"From: a@example.org\n" + header + b"\n\nHello").code in (
+        "missing_published",
+        "no_mail",
+    )
+
+
+def test_a_header_without_end_is_read_in_little_time() -> None:
+    words = b"=?utf-8?q?a?= " * 100_000
+    begun = time.process_time()
+    assert post_of(b"Subject: " + words + b"\n" + MAIL).name
+    assert time.process_time() - begun < 5  # it took 22 s
+
+
+def test_a_mailbox_that_says_an_impossible_moment_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "list.mbox"
+    file.write_bytes(b"From a@example.org Sun Nov 22 09:00:00 99999999999999999999\n" + MAIL)
+    (row,) = read_mailbox(file)
+    assert isinstance(row.content, PostSubmission)
 
 
 def test_an_mbox_is_split_where_a_mail_begins_and_nowhere_else(tmp_path: Path) -> None:

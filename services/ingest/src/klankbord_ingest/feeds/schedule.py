@@ -12,6 +12,7 @@ LONGEST = timedelta(days=1)
 SPREAD = 0.1
 """By which part of itself a pause is lengthened at most, so that feeds do not march in step."""
 
+_SECONDS = re.compile("[0-9]+")
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age=(\d{1,9})\s*(?:,|$)", re.IGNORECASE)
 
 
@@ -60,10 +61,10 @@ def freshness(headers: Mapping[str, str], ttl_minutes: int | None) -> timedelta 
 def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """How long the server asks to wait, by Retry-After in seconds or as a date (RFC 9110)."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit():
-        return timedelta(seconds=min(int(value), LONGEST.total_seconds()))
+    if _SECONDS.fullmatch(value):
+        return timedelta(seconds=min(float(value), LONGEST.total_seconds()))
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year of twenty digits
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now

@@ -20,6 +20,9 @@ from klankbord_ingest.native_id import kept_native_id, made_native_id
 from klankbord_ingest.submission import Submission
 from klankbord_schemas.types import MAX_LINE
 
+MAX_HEADER = 20_000
+"""How many characters of a header are read: a thread of hundreds of references has as many."""
+
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
 _SIGNATURE = re.compile(r"^-- ?$", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
@@ -44,6 +47,9 @@ def read_mail(body: bytes, received: datetime | None = None) -> Submission | Ref
         return Refusal("no_mail", "the mail's parts are nested too deep to be read", row=shown)
     except TooDeepError as error:
         return Refusal("too_deep", str(error), "content", shown)
+    except Exception as error:  # noqa: BLE001  Python's parser of mail on hostile bytes raises anything
+        why = f"the mail breaks the reader: {type(error).__name__}: {error}"
+        return Refusal("no_mail", why, row=shown)
 
 
 def _refusal(mail: Message, shown: str) -> Refusal | None:
@@ -108,7 +114,7 @@ def _moment(mail: Message) -> datetime | None:
     for date in dates:
         try:
             moment = parsedate_to_datetime(date.strip())
-        except ValueError:
+        except (ValueError, OverflowError):  # the latter for a year of twenty digits
             continue
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return None
@@ -120,7 +126,8 @@ def _message_ids(mail: Message, header: str) -> list[str]:
 
 def _text(mail: Message, header: str) -> str:
     """A header as text: encoded words (RFC 2047) decoded, raw bytes read as best one can."""
-    raw = str(mail.get(header, ""))
+    # Decoding takes a time that grows with the square of the length.
+    raw = str(mail.get(header, ""))[:MAX_HEADER]
     try:
         parts = decode_header(raw)
     except (HeaderParseError, ValueError):

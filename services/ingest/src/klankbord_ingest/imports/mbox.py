@@ -110,5 +110,5 @@ def _received(line: bytes) -> datetime | None:
         return None
     try:
         return datetime(*parsed[:6], tzinfo=UTC)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year of twenty digits
         return None

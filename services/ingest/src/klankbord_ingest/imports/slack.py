@@ -36,6 +36,7 @@ LEAVES = frozenset({"channel_leave", "group_leave"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MARKUP = re.compile(r"<([^<>]+)>")
+_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|nbsp|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});")
 _TS = re.compile(r"(\d{1,11})\.(\d{6})")
 
 
@@ -290,7 +291,7 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
 def readable(text: str, name_of: Callable[[str], str]) -> str:
     """Slack's markup as plain text: `<@U1>` is `@jo`, `<https://x.org|here>` gives both parts."""
     plain = _MARKUP.sub(lambda found: _reference(found[1], name_of), text)
-    return html.unescape(plain).replace("\0", "").strip()
+    return _ENTITY.sub(lambda found: html.unescape(found[0]), plain).replace("\0", "").strip()
 
 
 def _reference(inside: str, name_of: Callable[[str], str]) -> str:
