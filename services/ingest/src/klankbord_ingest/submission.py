@@ -11,7 +11,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BeforeValidator,
+    FailFast,
+    Field,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError, ValidationError, to_json
 
 from klankbord_ingest.markup import TooDeepError, plain_text, sanitised
@@ -155,9 +162,9 @@ class PostSubmission(Data):
     """What it says as HTML. Sanitised on arrival."""
     language: SubmittedLanguage = None
     """What it is written in; left out or `und`, Klankbord finds out."""
-    tag: Annotated[list[Line], BeforeValidator(_tag_names), Field(max_length=MAX_TAGS)] = Field(
-        default_factory=list
-    )
+    tag: Annotated[
+        list[Line], FailFast(), BeforeValidator(_tag_names), Field(max_length=MAX_TAGS)
+    ] = Field(default_factory=list)
     """Its tags: words or ActivityStreams objects with a `name`."""
     community: Slug | None = None
     """May be left out; must be the source's community."""
@@ -286,7 +293,7 @@ REASONS = {
 
 
 def _reason(detail: ErrorDetails) -> tuple[str, str]:
-    kind, given = detail["type"], repr(detail["input"])[:60]
+    kind, given = detail["type"], _shown(detail["input"])
     if kind.startswith(("datetime", "date_")):
         return "no_moment", f"is {given}, which is no moment in time; {A_MOMENT}"
     if kind == "string_pattern_mismatch":
@@ -296,6 +303,13 @@ def _reason(detail: ErrorDetails) -> tuple[str, str]:
         return code, why.format_map({**detail.get("ctx", {}), "input": given})
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "should")
     return "invalid", f"is {given}; it {message}" if message.startswith("should") else message
+
+
+def _shown(given: object) -> str:
+    """What was given, as far as there is room; a list or an object may hold a megabyte."""
+    if isinstance(given, (dict, list)):
+        return "an object" if isinstance(given, dict) else "a list"
+    return repr(given[:60] if isinstance(given, str) else given)[:60]
 
 
 def _unfit(given: str, pattern: str) -> tuple[str, str]:
