@@ -40,6 +40,7 @@ from klankbord_runtime.deadletter import DeadLetters
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.provision import consumer_config, drift
 from klankbord_runtime.relay import Relay
+from klankbord_runtime.request_head import BoundedHeads
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_runtime.subscription import Subscription
 from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
@@ -441,7 +442,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                http="httptools",
+                http=BoundedHeads,
                 ws="none",
                 timeout_keep_alive=75,  # longer than a sender's pool keeps a connection
                 timeout_graceful_shutdown=10,
