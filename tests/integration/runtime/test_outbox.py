@@ -1,5 +1,6 @@
 """The outbox: what committed is published, once, and what is kept stays in bounds."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -119,3 +120,29 @@ async def test_a_long_queue_makes_the_doors_push_back(
         async with service.database.transaction() as connection:
             await connection.execute("delete from outbox_pending")
         await eventually(lambda: not service.outbox_full)
+
+
+async def test_what_a_full_stream_refuses_waits_and_says_so_until_there_is_room(
+    ingest: Service, installation: Installation
+) -> None:
+    await resized(installation, max_msgs=7)
+    for start in (0, 10):  # one atomic batch that does not fit, and another behind it
+        async with ingest.work() as work:
+            work.emit(*(post(str(number)) for number in range(start, start + 10)))
+    await eventually(lambda: any("maximum messages exceeded" in text for text in ingest.problems))
+    assert ingest.registry.get_sample_value("klankbord_outbox_refused_total")
+    async with ingest.work() as work:  # the service takes in as before
+        work.emit(post("20"))
+    await eventually(lambda: ingest.registry.get_sample_value("klankbord_outbox_pending") == 21)
+    await resized(installation, max_msgs=-1)
+    await all_are_stored(installation, 21)
+    await eventually(lambda: not ingest.problems)
+
+
+async def resized(installation: Installation, max_msgs: int) -> None:
+    """Let the stream INGEST hold so many events; -1 lets it hold any number."""
+    async with installation.client("provision") as client:  # nats-py would drop `allow_atomic`
+        found = json.loads((await client.request("$JS.API.STREAM.INFO.INGEST")).data)
+        wanted = json.dumps(found["config"] | {"max_msgs": max_msgs}).encode()
+        answer = json.loads((await client.request("$JS.API.STREAM.UPDATE.INGEST", wanted)).data)
+        assert "error" not in answer

@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 from nats.aio.client import Client
 
-from klankbord_runtime.bus import Message, publish
+from klankbord_runtime.bus import Message, RefusedByServerError, publish
 from klankbord_runtime.db import Connection, Database, Queries
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.settings import OutboxSettings
@@ -56,6 +56,8 @@ class Relay:
         self._committed = asyncio.Event()
         self.full = False
         """Whether so much is waiting, or kept, that the doors must push back."""
+        self.refusal: str | None = None
+        """Why the server takes no events just now, such as a full stream; they wait here."""
 
     def wake(self) -> None:
         """Something committed: look now."""
@@ -71,6 +73,9 @@ class Relay:
                     pass
             except TRANSIENT as error:
                 log.warning("the outbox waits: %s: %s", type(error).__name__, error)
+                if isinstance(error, RefusedByServerError):
+                    self.refusal = str(error)
+                    self._metrics.refused.inc()
                 await asyncio.sleep(RETRY)
             except Exception:
                 log.exception("the outbox waits")
@@ -104,6 +109,7 @@ class Relay:
                 *(publish(client, messages) for messages in _by_stream(rows).values())
             )
             await connection.execute(self._queries.note_sent, batches)
+        self.refusal = None
         self._metrics.published.inc(len(rows))
         return len(batches)
 

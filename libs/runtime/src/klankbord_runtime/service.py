@@ -357,6 +357,8 @@ class Service:
             await self._relay.look()
         except TRANSIENT as error:
             problems.append(f"the database does not answer: {error or type(error).__name__}")
+        if self._relay.refusal is not None:
+            problems.append(f"the bus refuses what is said, and it waits: {self._relay.refusal}")
         if not self.connected:
             problems.append("the bus is out of reach")
         else:

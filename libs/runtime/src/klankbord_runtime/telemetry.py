@@ -79,6 +79,10 @@ class RuntimeMetrics:
         self.published = Counter(
             "klankbord_outbox_published", "Events put on the bus", registry=registry
         )
+        # Counter: rounds of the relay that the server refused, as a full stream does
+        self.refused = Counter(
+            "klankbord_outbox_refused", "Publications refused by the server", registry=registry
+        )
         # Gauge: events that committed and are not on the bus yet
         self.outbox_pending = Gauge(
             "klankbord_outbox_pending", "Events waiting for the relay", registry=registry
