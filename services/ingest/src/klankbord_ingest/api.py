@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from klankbord_ingest.intake import FullError, Intake, Place
 from klankbord_ingest.keys import SourceKeys
 from klankbord_ingest.openapi import description
 from klankbord_ingest.problem import ProblemError
@@ -43,6 +44,8 @@ READ_SECONDS = 10.0
 """How long a sender may take to send its body."""
 RETRY_SECONDS = 5
 """When to try again what is turned away for now."""
+BUSY_SECONDS = 1
+"""The same, where all that is needed is that others are done."""
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +62,7 @@ class Doors:
         sources: AcceptedFile[Sources],
         keys: SourceKeys,
         operator_token: bytes | None,
+        intake: Intake,
         telemetry: Telemetry,
     ) -> None:
         self._service = service
@@ -66,6 +70,7 @@ class Doors:
         self._sources = sources
         self._keys = keys
         self._operator_token = operator_token
+        self._intake = intake
         self._telemetry = telemetry
 
     def open(self) -> None:
@@ -85,6 +90,8 @@ class Doors:
                 response = problem.response()
             except RefusedError as refused:
                 response = _refusal(refused).response()
+            except FullError:
+                response = _too_many().response()
             except ClientDisconnect:
                 response = ProblemError(HTTPStatus.BAD_REQUEST, "the body ended early").response()
             except TRANSIENT as error:
@@ -100,15 +107,16 @@ class Doors:
     async def _webhook(self, request: Request) -> JSONResponse:
         content_type = _content_type(request, (JSON, CLOUD_EVENT, CLOUD_EVENT_BATCH))
         self._may_accept()
-        body = await _body(request, MAX_BODY_BYTES)
-        with self._telemetry.request_seconds.labels("webhook").time():
-            source, delivery = self._sender(request, body)
-            try:
-                submissions = read_whole(content_type, body, source)
-            except RefusedError as refused:
-                self._count_refused(source, refused.errors)
-                raise
-            receipt = await self._receive(request, submissions, source, delivery)
+        with self._intake.place() as place:
+            body = await _body(request, MAX_BODY_BYTES, place)
+            with self._telemetry.request_seconds.labels("webhook").time():
+                source, delivery = self._sender(request, body)
+                try:
+                    submissions = read_whole(content_type, body, source)
+                except RefusedError as refused:
+                    self._count_refused(source, refused.errors)
+                    raise
+                receipt = await self._receive(request, submissions, source, delivery)
         return JSONResponse(asdict(receipt), status_code=HTTPStatus.ACCEPTED)
 
     def _sender(self, request: Request, body: bytes) -> tuple[Source, UUID]:
@@ -133,11 +141,12 @@ class Doors:
         self._admit_operator(request)
         content_type = _content_type(request, (JSON,))
         self._may_accept()
-        body = await _body(request, MAX_IMPORT_BYTES)
-        with self._telemetry.request_seconds.labels("import").time():
-            source = self._import_source(request)
-            handed = read(content_type, body, source)
-            receipt = await self._receive(request, handed.submissions, source)
+        with self._intake.place() as place:
+            body = await _body(request, MAX_IMPORT_BYTES, place)
+            with self._telemetry.request_seconds.labels("import").time():
+                source = self._import_source(request)
+                handed = read(content_type, body, source)
+                receipt = await self._receive(request, handed.submissions, source)
         self._count_refused(source, handed.errors)
         refused = [asdict(error) for error in handed.errors]
         return JSONResponse(asdict(receipt) | {"refused": refused})
@@ -217,13 +226,14 @@ def _content_type(request: Request, accepted: Sequence[str]) -> str:
     raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The raw body, if it is no larger and comes in time."""
+async def _body(request: Request, limit: int, place: Place) -> bytes:
+    """The raw body, if it is no larger, comes in time, and there is room for it."""
     declared = request.headers.get("content-length", "0")
     chunks: list[bytes] = []
-    size = int(declared) if declared.isdigit() else 0
+    size = int(declared) if declared.isdecimal() else 0
     if size > limit:
         raise _too_large(limit)
+    place.expect(size)
     size = 0
     try:
         async with asyncio.timeout(READ_SECONDS):
@@ -231,6 +241,7 @@ async def _body(request: Request, limit: int) -> bytes:
                 size += len(chunk)
                 if size > limit:
                     raise _too_large(limit)
+                place.take(len(chunk))
                 chunks.append(chunk)
     except TimeoutError:
         raise ProblemError(
@@ -262,6 +273,15 @@ def _not_now(reason: str) -> ProblemError:
         HTTPStatus.SERVICE_UNAVAILABLE,
         f"{reason}; nothing was stored, try again in {RETRY_SECONDS} s",
         headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+def _too_many() -> ProblemError:
+    return ProblemError(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        f"as much is being taken in as may be at once; nothing was stored, try again in "
+        f"{BUSY_SECONDS} s, and send fewer requests at a time",
+        headers={"Retry-After": str(BUSY_SECONDS)},
     )
 
 

@@ -10,6 +10,7 @@ from klankbord_ingest.feeds.poller import Poller
 from klankbord_ingest.feeds.store import FeedStore
 from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.fetch import Allowed, Fetcher
+from klankbord_ingest.intake import Intake
 from klankbord_ingest.keys import SourceKeys, read_operator_token, read_pseudonym_key
 from klankbord_ingest.language import LanguageDetector
 from klankbord_ingest.settings import Settings
@@ -38,6 +39,8 @@ def create(settings: Settings) -> Service:
     fetcher = Fetcher(Allowed.of(settings.allowed_hosts))
     chance = SystemRandom().random
     poller = Poller(service, ingest, sources, FeedStore(), fetcher, FeedReader(), chance)
-    Doors(service, ingest, sources, keys, operator_token, telemetry).open()
+    intake = Intake(settings.max_waiting_bytes)
+    telemetry.waiting_bytes.set_function(lambda: intake.held)
+    Doors(service, ingest, sources, keys, operator_token, intake, telemetry).open()
     handlers.declare(service, ingest, sources, poller, keys, telemetry)
     return service

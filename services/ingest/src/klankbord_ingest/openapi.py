@@ -93,15 +93,20 @@ SCHEMAS: dict[str, Any] = {
         },
     },
 }
+RETRY_AFTER = {"Retry-After": {"schema": COUNT}}
 PROBLEMS = {
     "401": _problem("Who sends this is not known. Nothing was stored."),
     "408": _problem("The body did not arrive in time."),
     "413": _problem("The body is too large."),
     "415": _problem("The content type is not read here."),
     "422": _problem("Something in the body is wrong; `errors` says what. Nothing was stored."),
+    "429": {
+        **_problem("Too much at once; try again after `Retry-After` seconds. Nothing was stored."),
+        "headers": RETRY_AFTER,
+    },
     "503": {
         **_problem("Not now; try again after `Retry-After` seconds. Nothing was stored."),
-        "headers": {"Retry-After": {"schema": COUNT}},
+        "headers": RETRY_AFTER,
     },
 }
 

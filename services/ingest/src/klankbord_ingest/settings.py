@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from klankbord_runtime.settings import ServiceSettings
 
 
@@ -18,3 +20,6 @@ class Settings(ServiceSettings):
     allowed_hosts: tuple[str, ...] = ()
     """Hosts and networks that feeds may be fetched from although they are not public, as JSON:
     `["forum.internal.example", "10.2.0.0/16"]`."""
+    max_waiting_bytes: int = Field(default=16 * 1024**2, ge=4 * 1024**2)
+    """How much the doors of one replica may hold, in bodies that are being read or wait for the
+    database, before they answer 429. A body takes some six times its size while it waits."""

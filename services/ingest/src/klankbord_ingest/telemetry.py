@@ -35,6 +35,10 @@ class Telemetry:
             buckets=SECONDS,
             registry=registry,
         )
+        # Gauge: bytes of requests that are being read, or wait for the database
+        self.waiting_bytes = Gauge(
+            "klankbord_ingest_waiting_bytes", "Bytes that the doors hold", registry=registry
+        )
         # Gauge: webhook sources that nobody can post to, because they have no proper secret
         self.disabled_sources = Gauge(
             "klankbord_ingest_disabled_sources", "Webhook sources without secret", registry=registry
