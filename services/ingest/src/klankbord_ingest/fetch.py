@@ -159,7 +159,11 @@ class Fetcher:
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None:
                 return Fetched(current, moved_to, answer.status, answer.headers, answer.body)
-            current = urljoin(current, location)
+            try:
+                current = urljoin(current, location)
+            except ValueError as error:
+                why = f"{current} redirects to {location!r}, which is no web address: {error}"
+                raise FetchError("bad_address", why) from error
             always_permanent = always_permanent and answer.status in _PERMANENT
             moved_to = current if always_permanent else moved_to
         raise FetchError("too_many_redirects", f"{url} redirects more than {MAX_REDIRECTS} times")
@@ -201,9 +205,10 @@ class Fetcher:
 def _parse_url(url: str) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
+        host = parsed.host  # decoded only now: a name may be no IDNA
     except (httpx.InvalidURL, UnicodeError) as error:
         raise FetchError("bad_address", f"{url!r} is no web address: {error}") from error
-    if parsed.scheme not in PORTS or not parsed.host:
+    if parsed.scheme not in PORTS or not host:
         raise FetchError("bad_address", f"{url!r} is no http or https address")
     if parsed.userinfo:
         raise FetchError("bad_address", "an address with a name or password in it is not fetched")
