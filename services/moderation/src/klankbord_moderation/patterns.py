@@ -13,7 +13,7 @@ from klankbord_moderation.normalise import Span
 
 MAX_PATTERN = 500
 ONE_PATTERN_BYTES = 2 * 1024**2
-ALL_PATTERNS_BYTES = 64 * 1024**2
+ALL_PATTERNS_BYTES = 16 * 1024**2
 
 FIXES = (
     ("(?<=", "RE2 looks neither ahead nor behind; write what stands there as part of the pattern"),

@@ -18,7 +18,7 @@ from typing import BinaryIO, Self
 from klankbord_ingest.feeds.document import FeedDocument, UnreadableFeedError
 from klankbord_ingest.feeds.parse import parse
 
-MAX_SECONDS = 5.0
+MAX_SECONDS = 4.0
 MAX_MEMORY_BYTES = 768 * 1024 * 1024
 """Of address space; the interpreter and the parsers take some 150 MiB of it before any feed."""
 

@@ -12,6 +12,8 @@ from klankbord_ingest.imports.row import Refusal, Row, Rows, lines
 
 MAX_MAIL_BYTES = 32 * 1024 * 1024
 """The largest mail that is read, with its attachments."""
+MAX_MAIL_LINES = 400_000
+"""The most lines of one: each is a text of its own to Python's reader, of 50 bytes and more."""
 
 _BEGINS = re.compile(rb"From .*\d:\d\d.* \d{4}\b")
 """`From jo@example.org Sat Jan  3 01:05:34 1996`; and no sentence that begins with From."""
@@ -63,8 +65,8 @@ def read_mailbox(path: Path, own: Path | None = None) -> Rows:
 def _read_file(path: Path, place: str) -> Rows:
     for number, (body, received) in enumerate(_split(path), start=1):
         position = f"{place}message {number}"
-        if body is None:
-            why = f"the mail is larger than {MAX_MAIL_BYTES:,} bytes"
+        if body is None or body.count(b"\n") > MAX_MAIL_LINES:
+            why = f"the mail has more than {MAX_MAIL_BYTES:,} bytes, or {MAX_MAIL_LINES:,} lines"
             yield Row(position, Refusal("too_large", why))
         else:
             yield Row(position, read_mail(body, received))
