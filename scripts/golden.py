@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from scripts.compatibility import breaks
+
 from klankbord_schemas import EVENTS
 from klankbord_schemas.catalogue import EventClass
-from klankbord_schemas.compatibility import breaks
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "libs" / "schemas" / "golden" / "v1"
