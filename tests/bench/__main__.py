@@ -1,21 +1,26 @@
 """`python -m bench`: measure, print the table, write build/bench.json; 1 where a row fails."""
 
 import argparse
+import asyncio
 import sys
 import time
+import traceback
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
+from signal import SIGTERM
 from typing import Protocol
 
 import uvloop
 from bench import capacity, consumer, growth, pipeline, replicas, rules, webhook
 from bench.goals import GOALS
-from bench.rounds import Round, play, rows, skipped
+from bench.rounds import Round, Spare, play, rows, skipped
 from bench.sizes import FULL, SHORT, TINY, Size
-from figures import Figures, Row
+from figures import Figures
 
 SEED = 20261122
+FAILED = "failed:"
 
 
 class Part(Protocol):
@@ -50,23 +55,25 @@ def say(text: str) -> None:
 
 
 async def measure(size: Size, wanted: Collection[str]) -> Figures:
-    """Measure the wanted rows."""
-    begun, figures = time.monotonic(), Figures(SEED)
-    missing = consumer.missing()
+    """Measure the wanted rows. SIGTERM ends it as Ctrl-C does: nothing is left running."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(SIGTERM, task.cancel)
+    begun, figures, spare = time.monotonic(), Figures(SEED), Spare(size.spare)
+    without = {name: why for name, why in consumer.missing().items() if name in wanted}
     for scene in SCENES:
-        names = [name for name in scene.names if name in wanted and name not in missing]
+        names = [name for name in scene.names if name in wanted and name not in without]
         if not names:
             continue
-        say(f"{', '.join(names)}")
-        async with scene.open(size, SEED) as part:
-            played = await play(
-                lambda part=part, names=names: part.round(names),  # type: ignore[misc]
-                size.rounds,
-                say,
-                lambda: time.monotonic() - begun < size.seconds,
-            )
-        figures.rows += rows(played, names)
-    figures.rows += skipped({name: why for name, why in missing.items() if name in wanted})
+        say(", ".join(names))
+        try:
+            async with scene.open(size, SEED) as part:
+                played = await play(partial(part.round, names), size.rounds, say, spare)
+            figures.rows += rows(played, names)
+        except Exception as error:  # noqa: BLE001 - its rows say why; the others are measured
+            traceback.print_exc()
+            without |= dict.fromkeys(names, f"{FAILED} {type(error).__name__}: {error}")
+    figures.rows += skipped(without)
     order = list(GOALS)
     figures.rows.sort(key=lambda row: order.index(row.name))
     figures.took_s = time.monotonic() - begun
@@ -90,16 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         capacity.write_page()
         return 0
     size = FULL if given.full else TINY if given.quick else SHORT
-    figures = uvloop.run(measure(size, given.only or list(GOALS)))
+    try:
+        figures = uvloop.run(measure(size, given.only or list(GOALS)))
+    except asyncio.CancelledError:
+        return 130
     print(figures.table())
     print(f"\nwritten to {figures.write('bench')}; took {figures.took_s:.0f} s")
-    return _verdict(figures.breaches)
-
-
-def _verdict(breaches: Sequence[Row]) -> int:
-    for row in breaches:
+    failed = [row for row in figures.rows if row.skipped.startswith(FAILED)]
+    for row in figures.breaches:
         say(f"{row.name} is {row.value:,.4g}, not {row.goal}")
-    return 1 if breaches else 0
+    for row in failed:
+        say(f"{row.name} {row.skipped}")
+    return 1 if figures.breaches or failed else 0
 
 
 if __name__ == "__main__":

@@ -35,29 +35,43 @@ Say = Callable[[str], None]
 Measure = Callable[[], Awaitable[Round]]
 
 
-async def play(
-    measure: Measure, rounds: int, say: Say, has_time: Callable[[], bool]
-) -> list[Round]:
+@dataclass
+class Spare:
+    """Seconds that may go into playing disturbed rounds again."""
+
+    left: float
+
+    def allows(self, seconds: float) -> bool:
+        """Whether there is time for a round that takes so long; takes it."""
+        if self.left < seconds:
+            return False
+        self.left -= seconds
+        return True
+
+
+async def play(measure: Measure, rounds: int, say: Say, spare: Spare) -> list[Round]:
     """Play that many rounds.
 
     Args:
         measure: plays one.
         rounds: how many.
         say: where progress is told.
-        has_time: whether a disturbed round may be played again.
+        spare: the time there is for disturbed ones.
     """
     found: list[Round] = []
     for number in range(1, rounds + 1):
-        for _ in range(1 + AGAIN):
+        for again in range(1 + AGAIN):
             before = machine.read()
             played = await measure()
             spent = machine.between(before, machine.read())
             played.disturbance = spent.disturbance
             told = ", ".join(f"{name} {value:,.4g}" for name, value in played.values.items())
             say(f"  round {number}: {told}  ({spent.seconds:.0f} s)")
-            if not played.disturbance or not has_time():
+            if not played.disturbance:
                 break
             say(f"  noisy: {played.disturbance}")
+            if again == AGAIN or not spare.allows(spent.seconds):
+                break
         found.append(played)
     return found
 

@@ -32,8 +32,8 @@ class Size:
     """Different texts that are matched, in `rules_vs_re`."""
     cpu_seconds: float
     """Processor time that each side of `rules_vs_re` gets."""
-    seconds: float
-    """How long all of it may take before disturbed rounds are no longer played again."""
+    spare: float
+    """Seconds that may go into playing disturbed rounds again."""
 
 
 SHORT = Size(
@@ -50,7 +50,7 @@ SHORT = Size(
     backlog=20_000,
     texts=2_000,
     cpu_seconds=0.5,
-    seconds=400,
+    spare=60,
 )
 FULL = Size(
     rounds=3,
@@ -66,7 +66,7 @@ FULL = Size(
     backlog=100_000,
     texts=5_000,
     cpu_seconds=2,
-    seconds=1_300,
+    spare=300,
 )
 TINY = Size(
     rounds=1,
@@ -82,5 +82,5 @@ TINY = Size(
     backlog=300,
     texts=50,
     cpu_seconds=0.02,
-    seconds=0,
+    spare=0,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from bench import capacity, machine
 from bench.machine import Process, Reading, Spent, between
-from bench.rounds import Round, play, rows
+from bench.rounds import Round, Spare, play, rows
 
 ROW = "consumer_vs_raw"
 
@@ -31,16 +31,16 @@ def test_a_row_without_a_quiet_round_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("disturbed", "has_time", "played"),
+    ("disturbed", "spare", "played"),
     [
-        ([False], True, 1),
-        ([True, False], True, 2),
-        ([True, True, True], True, 3),
-        ([True], False, 1),
+        ([False], 9, 1),
+        ([True, False], 9, 2),
+        ([True, True, True], 9, 3),
+        ([True, True], 1.5, 2),
     ],
 )
 async def test_a_disturbed_round_is_played_again_at_most_twice(
-    disturbed: list[bool], has_time: bool, played: int, monkeypatch: pytest.MonkeyPatch
+    disturbed: list[bool], spare: float, played: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter(disturbed)
     times = 0
@@ -54,7 +54,7 @@ async def test_a_disturbed_round_is_played_again_at_most_twice(
         return a_round(1)
 
     monkeypatch.setattr(machine, "between", spent)
-    (found,) = await play(measure, 1, lambda _: None, lambda: has_time)
+    (found,) = await play(measure, 1, lambda _: None, Spare(spare))
     assert times == played
     assert bool(found.disturbance) is disturbed[-1]
 
