@@ -22,7 +22,6 @@ from bench.yardstick import raw_pace
 PER_REQUEST = 100
 CONNECTIONS = 6
 SINGLE_RATE = 100.0
-HALF_PER_REQUEST = 10
 PREPARED_PER_SECOND = 60
 """Requests per second of load that are written beforehand; more are written under way."""
 DRAIN_PATIENCE = 600.0
@@ -141,10 +140,10 @@ class Pipeline:
             found.notes |= {"latency_100_p50_ms": note, "latency_100_p99_ms": note}
         if "latency_half_p99_ms" in wanted:
             half = found.values["pipeline_posts_per_s"] / 2
-            loaded = await self.latency(half / HALF_PER_REQUEST, HALF_PER_REQUEST)
+            loaded = await self.latency(half / PER_REQUEST, PER_REQUEST)
             found.values["latency_half_p99_ms"] = loaded.p99
             found.notes["latency_half_p99_ms"] = (
-                f"at {half:,.0f} posts/s, {HALF_PER_REQUEST} a request; p50 {loaded.p50:,.0f} ms, "
+                f"at {half:,.0f} posts/s, {PER_REQUEST} a request; p50 {loaded.p50:,.0f} ms, "
                 f"{loaded.late} sent late"
             )
 

@@ -20,6 +20,7 @@ from klankbord_standalone.sample.phrases import Writer, phrases
 
 COMMUNITY, SOURCE = "acme", "forum"
 AUTHORS = 5_000
+PLANTED = "Ask for"
 HITS = 0.03
 """The share of posts that hold a term of `terms`."""
 REPLIES = 0.5
@@ -53,7 +54,9 @@ class Talk:
         of = self._sentences[language]
         said = [chance.choice(of[kind]), *chance.choices(of["small talk"], k=count - 1)]
         if chance.random() < HITS:
-            said.insert(chance.randrange(count + 1), f"Ask for {chance.choice(self._hits)} there.")
+            said.insert(
+                chance.randrange(count + 1), f"{PLANTED} {chance.choice(self._hits)} there."
+            )
         return f"{' '.join(said)} ({number})"
 
     def submission(self, number: int, published: datetime) -> dict[str, Any]:
