@@ -27,7 +27,7 @@ from trust.hostile import read_hostile
 from trust.http import fuzz_http
 from trust.tally import Memory, Tally
 
-from klankbord_ingest.facts import author_of, interaction_of, member_of, post_of
+from klankbord_ingest.facts import author_of, interaction_of, member_of, named_author_of, post_of
 from klankbord_ingest.sequence import History, NewVersion, place_all, version_of
 from klankbord_ingest.sources import Source
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission
@@ -264,8 +264,8 @@ def _take_in(document: object) -> None:
             said = interaction_of(one, SOURCE, author, NOW)
             event = InteractionReceived.of(said, NOW, stated=one.published)
         _storable_and_small(event)
-        if (member := member_of(one, SOURCE, KEY)) is not None:
-            _storable_and_small(MemberSeen.of(member, NOW))
+        if (named := named_author_of(one, SOURCE, KEY)) is not None:
+            _storable_and_small(MemberSeen.of(member_of(one, SOURCE, named), NOW))
 
 
 def _storable_and_small(event: Event[Any]) -> None:
