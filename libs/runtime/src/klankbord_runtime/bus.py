@@ -49,6 +49,28 @@ class RefusedByServerError(NatsError):
     """The server refused a publication, such as on a full stream; retried, nothing is lost."""
 
 
+class _Broker(NatsBroker):
+    """A broker that no answer of the server's keeps from connecting again.
+
+    FastStream raises what it thinks no second try can mend (not let in, too many connections) from
+    the callback that nats-py tells its errors to. That ends a first connect, which is tried again
+    in `service.py`; later it would end nats-py's reconnecting for good, and with it the service.
+    """
+
+    def _log_connection_broken(
+        self, error_cb: Callable[[Exception], Awaitable[None]] | None = None
+    ) -> Callable[[Exception], Awaitable[None]]:
+        raising = super()._log_connection_broken(error_cb)
+
+        async def told(error: Exception) -> None:
+            if error_cb is not None and self.config.connection_state:
+                await error_cb(error)
+            else:
+                await raising(error)
+
+        return told
+
+
 def make_broker(
     service: str,
     settings: NatsSettings,
@@ -56,7 +78,7 @@ def make_broker(
     on_reconnect: Callable[[], Awaitable[None]],
 ) -> NatsBroker:
     """A FastStream broker that reconnects for ever and notices a dead server within 30 s."""
-    return NatsBroker(
+    return _Broker(
         servers=settings.url.split(","),
         name=f"klankbord-{service}",
         inbox_prefix=inbox_prefix(service),
