@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 MEMBERS := libs/schemas libs/runtime services/ingest services/moderation services/routing services/metrics libs/standalone
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo check test bench bench-full lint-containers format lock docs clean
+.PHONY: help setup setup-system demo check test trust bench bench-full lint-containers format lock docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -41,6 +41,9 @@ bench: setup ## how fast it is, against yardsticks of the same round; writes bui
 
 bench-full: setup ## the same at full size (≤ 45 min)
 	PYTHONPATH=tests $(BIN)/python -m bench --full
+
+trust: setup ## break it on purpose: faults, hostile input, power cuts; writes build/trust.json (≤ 10 min)
+	PYTHONPATH=tests $(BIN)/python -m trust
 
 lint-containers: ## ask hadolint and docker compose about their files (neither is installed by setup)
 	hadolint Dockerfile

@@ -4,7 +4,8 @@
      "rows": [{"name", "value", "unit", "goal", "holds"}, …]}
 
 `goal` is text such as ">= 0.40" and `holds` says whether the value meets it. A row that could not
-be run here has no value and says why: {"value": null, "holds": null, "skipped": "needs root"}.
+be run here has no value and says why: {"value": null, "holds": null, "skipped": "needs root"}. One
+that failed does not hold: {"value": null, "holds": false, "failed": "TimeoutError: …"}.
 """
 
 import json
@@ -38,6 +39,8 @@ class Row:
     unit: str
     goal: str = ""
     skipped: str = ""
+    failed: str = ""
+    """Why there is no value where there must be one: such a row does not hold."""
     note: str = ""
     """What a reader of the table should know, such as the other rounds' values."""
 
@@ -45,9 +48,13 @@ class Row:
     def holds(self) -> bool | None:
         """Whether the value meets the goal; None where there is no value or no goal.
 
+        A row that failed to get its value never holds.
+
         Raises:
             ValueError: the goal does not read as one.
         """
+        if self.failed:
+            return False
         if self.value is None or not self.goal:
             return None
         said = _GOAL.fullmatch(self.goal)
@@ -64,7 +71,13 @@ class Row:
             "holds": self.holds,
         }
         return told | {
-            name: text for name, text in (("skipped", self.skipped), ("note", self.note)) if text
+            name: text
+            for name, text in (
+                ("skipped", self.skipped),
+                ("failed", self.failed),
+                ("note", self.note),
+            )
+            if text
         }
 
 
@@ -108,7 +121,7 @@ class Figures:
                 row.unit,
                 row.goal,
                 {True: "yes", False: "NO", None: "skipped" if row.skipped else ""}[row.holds],
-                row.skipped or row.note,
+                row.skipped or row.failed or row.note,
             )
             for row in self.rows
         ]

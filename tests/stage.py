@@ -1,26 +1,36 @@
-"""A whole installation for a test: every service as a process of its own, and a door to post to."""
+"""A whole installation for a test: every service as a process of its own, and a door to post to.
+
+`stage` starts what `klankbord up` starts. `staged` starts its servers bare, so that nobody but the
+test starts them again, and any number of replicas of each service, through a program of the test's.
+"""
 
 import asyncio
 import json
 import os
-import random
 import shutil
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any
 
 import asyncpg
 import httpx
+from nats.aio.msg import Msg
 
+from klankbord_runtime.permissions import PROVISION, Subscriber
+from klankbord_runtime.provision import apply_consumer, subscriber_config
 from klankbord_standalone import standalone
-from klankbord_standalone.home import Home
+from klankbord_standalone.child import free_port
+from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.home import Home, Running
 from klankbord_standalone.postgres_server import PostgresServer
 from klankbord_standalone.sender import Sender, make_secret
+from klankbord_standalone.servers import Installation, Servers
+from klankbord_standalone.services import SERVICES, ServiceProcess
 from klankbord_standalone.standalone import Standalone
 from klankbord_standalone.status import Status, read_status
 
@@ -79,24 +89,22 @@ class Stage:
         finally:
             await connection.close()
 
-    async def events(self, stream: str) -> list[dict[str, Any]]:
-        """Every event that a stream keeps."""
+    async def messages(self, stream: str) -> list[Msg]:
+        """Every message that a stream keeps, in its order."""
         async with self.everything.installation.client("operator") as client:
-            jetstream = client.jetstream()
-            info = await jetstream.stream_info(stream)
-            found: list[dict[str, Any]] = []
-            subscription = await jetstream.pull_subscribe(
-                info.config.subjects[0] if info.config.subjects else ">", stream=stream
-            )
-            state = await subscription.consumer_info()
-            left = state.num_pending or 0
-            while left > 0:
+            subscription = await client.jetstream().pull_subscribe(">", stream=stream)
+            left = (await subscription.consumer_info()).num_pending or 0
+            found: list[Msg] = []
+            while len(found) < left:
                 messages = await subscription.fetch(500, timeout=5)
-                left -= len(messages)
-                found += [json.loads(message.data) for message in messages]
+                found += messages
                 for message in messages:
                     await message.ack()
             return found
+
+    async def events(self, stream: str) -> list[dict[str, Any]]:
+        """Every event that a stream keeps."""
+        return [json.loads(message.data) for message in await self.messages(stream)]
 
     def logs(self) -> dict[str, list[dict[str, Any]]]:
         """Every log line of every service."""
@@ -113,57 +121,121 @@ class Stage:
 @asynccontextmanager
 async def stage(config: dict[str, Any] | None = None) -> AsyncIterator[Stage]:
     """Start everything in a folder of its own; everything is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="klankbord-stage-"))
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(_home(config))
+        key = make_secret(home.secrets, "forum")
+        everything = await stack.enter_async_context(standalone.start(home))
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
+        forum = Sender(http, everything.running.address("ingest"), "forum", key)
+        yield Stage(home, everything, forum)
+
+
+class Understudy(ServiceProcess):
+    """A service that is started through a program of the test's, with the test's folder to import
+    from: `python <program> <service> <verb>`."""
+
+    def __init__(
+        self, name: str, environment: Mapping[str, str], log: Path, program: Sequence[str]
+    ) -> None:
+        tests = {"PYTHONPATH": str(Path(__file__).parent)}
+        super().__init__(name, free_port(), {**environment, **tests}, log)
+        self._program = list(program)
+
+    def _command(self, verb: str) -> list[str]:
+        return [sys.executable, *self._program, self.name, verb]
+
+    async def let_go(self) -> None:
+        """Start it no more when it ends."""
+        assert self._keeper is not None
+        self._keeper.cancel()
+        await asyncio.gather(self._keeper, return_exceptions=True)
+
+    async def ended(self) -> int:
+        """Wait until the process that runs now ends by itself: its exit status."""
+        assert self._child is not None
+        return await self._child.wait()
+
+
+@dataclass
+class Staged(Stage):
+    """An installation whose servers and services are in the hands of the test."""
+
+    key: bytes
+    """What the forum signs with."""
+    replicas: Sequence[Understudy]
+
+
+@asynccontextmanager
+async def staged(
+    program: Sequence[str],
+    *,
+    replicas: int,
+    prepare: Callable[[Installation], Awaitable[None]],
+    subscribers: Sequence[Subscriber] = (),
+    folder: Path | None = None,
+) -> AsyncIterator[Staged]:
+    """Start the servers and so many replicas of every service; everything is gone afterwards.
+
+    Args:
+        program: what Python runs for a service; its name and the verb follow.
+        replicas: how many of each.
+        prepare: done before the services start, and after their tables are made.
+        subscribers: third parties that are let in, each with a durable consumer.
+        folder: where to keep everything; none makes one.
+    """
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(_home(None, folder))
+        key = make_secret(home.secrets, "forum")
+        credentials = Credentials.create(home.data / "credentials")
+        for subscriber in subscribers:
+            credentials.add_subscriber(subscriber)
+        servers = await stack.enter_async_context(Servers(home.data))
+        installation = servers.installation
+        async with installation.client(PROVISION) as client:
+            for subscriber in subscribers:
+                await apply_consumer(client, subscriber.stream, subscriber_config(subscriber))
+        processes = [
+            Understudy(
+                name,
+                standalone.environment(home, installation, name),
+                home.logs / f"{name}-{number}.log",
+                program,
+            )
+            for number in range(1, replicas + 1)
+            for name in SERVICES
+        ]
+        for process in processes[: len(SERVICES)]:
+            await process.migrate()
+        await prepare(installation)
+        for process in processes:
+            stack.push_async_callback(process.stop)
+            await process.start()
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
+        for process in processes:
+            await process.ready(http)
+        ports = {p.name: p.port for p in reversed(processes)}
+        running = Running(
+            pid=os.getpid(),
+            nats_url=installation.nats_url,
+            admin_url=installation.admin_url,
+            credentials=str(installation.credentials.folder),
+            ports=ports,
+        )
+        everything = standalone.Standalone(running, installation, processes, servers)
+        forum = Sender(http, processes[0].address, "forum", key)
+        yield Staged(home, everything, forum, key, processes)
+
+
+@asynccontextmanager
+async def _home(config: dict[str, Any] | None, parent: Path | None = None) -> AsyncIterator[Home]:
+    folder = Path(tempfile.mkdtemp(prefix="klankbord-stage-", dir=parent))
     folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
     home = Home.at(folder / "data", folder / "config")
     home.prepare()
     # YAML 1.2 contains JSON
     (home.config / "klankbord.yaml").write_text(json.dumps(config or CONFIG), encoding="utf-8")
-    key = make_secret(home.secrets, "forum")
     try:
-        async with (
-            standalone.start(home) as everything,
-            httpx.AsyncClient(timeout=20, trust_env=False) as http,
-        ):
-            forum = Sender(http, everything.running.address("ingest"), "forum", key)
-            yield Stage(home, everything, forum)
+        yield home
     finally:
         PostgresServer(home.data / "postgres", "").erase()
         shutil.rmtree(folder)
-
-
-@dataclass
-class Faults:
-    """What was done to an installation."""
-
-    kills: dict[str, int]
-    nats_restarts: int
-    postgres_restarts: int
-
-
-async def kill_at_random(
-    scene: Stage, seed: int, kills: int, restarts: int, names: Sequence[str] | None = None
-) -> Faults:
-    """Kill services (SIGKILL) and restart their servers, in an order that the seed gives."""
-    chance = random.Random(seed)
-    plan = ["kill"] * kills + ["nats", "postgres"] * restarts
-    chance.shuffle(plan)
-    processes = [p for p in scene.everything.processes if names is None or p.name in names]
-    faults = Faults({process.name: 0 for process in processes}, 0, 0)
-    for act in plan:
-        await asyncio.sleep(chance.uniform(0.1, 0.8))
-        if act == "nats":
-            await scene.servers.nats.kill()
-            await scene.servers.nats.start()
-            faults.nats_restarts += 1
-        elif act == "postgres":
-            await scene.servers.postgres.kill()
-            await scene.servers.postgres.start()
-            faults.postgres_restarts += 1
-        else:
-            process = chance.choice(processes)
-            while (pid := process.pid) is None:  # it is being started again
-                await asyncio.sleep(0.05)
-            os.kill(pid, SIGKILL)
-            faults.kills[process.name] += 1
-    return faults

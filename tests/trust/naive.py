@@ -1,11 +1,14 @@
-"""Two handlers that look right and are not: the negative controls of the kill -9 test.
+"""Handlers that look right and are not: the negative controls of the auditor.
 
 forgetful   acknowledges, then writes the effect: an event dies with the process
 repetitive  writes the effect, then acknowledges, and keeps no inbox: an event is counted again
+late        keeps an inbox, and says what follows after the commit, unless the event was handled
+            before: what a process did not get to say is never said
 """
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import nats
@@ -13,8 +16,13 @@ from nats.aio.msg import Msg
 
 from klankbord_runtime.puller import Puller
 
-BETWEEN = 0.005
-"""Seconds between the two: wide enough that some of a dozen kills come just then."""
+BETWEEN = 0.02
+"""Seconds between the two halves: most of the time, so that most kills come just then."""
+TABLES = """
+create table naive_effect (id text not null);
+create table naive_inbox (id text primary key);
+"""
+SAID = "klankbord.post.flagged.v1.acme.naive"
 
 
 async def main(kind: str, nats_url: str, seed_file: str, postgres_url: str) -> None:
@@ -26,19 +34,43 @@ async def main(kind: str, nats_url: str, seed_file: str, postgres_url: str) -> N
     await puller.start()
 
     async def effect(message: Msg) -> None:
-        event_id = (message.headers or {})["Nats-Msg-Id"]
-        await database.execute("insert into naive_effect values ($1)", event_id)
+        await database.execute("insert into naive_effect values ($1)", _id(message))
 
     async def acknowledge(message: Msg) -> None:
         await message.ack()
         await client.flush()
 
-    first, then = (acknowledge, effect) if kind == "forgetful" else (effect, acknowledge)
+    async def forgetful(message: Msg) -> None:
+        await acknowledge(message)
+        await asyncio.sleep(BETWEEN)
+        await effect(message)
+
+    async def repetitive(message: Msg) -> None:
+        await effect(message)
+        await asyncio.sleep(BETWEEN)
+        await acknowledge(message)
+
+    async def late(message: Msg) -> None:
+        done = await database.execute(
+            "insert into naive_inbox values ($1) on conflict do nothing", _id(message)
+        )
+        if done == "INSERT 0 1":
+            await asyncio.sleep(BETWEEN)
+            await client.jetstream().publish(SAID, b"{}", headers={"Nats-Msg-Id": _id(message)})
+        await acknowledge(message)
+
+    handlers: dict[str, Callable[[Msg], Awaitable[None]]] = {
+        "forgetful": forgetful,
+        "repetitive": repetitive,
+        "late": late,
+    }
     while True:
         for message in await puller.take():
-            await first(message)
-            await asyncio.sleep(BETWEEN)
-            await then(message)
+            await handlers[kind](message)
+
+
+def _id(message: Msg) -> str:
+    return (message.headers or {})["Nats-Msg-Id"]
 
 
 if __name__ == "__main__":

@@ -28,6 +28,13 @@ def test_a_row_says_whether_it_meets_its_goal(
     assert Row("row", value, "unit", goal).holds is holds
 
 
+def test_a_row_that_failed_does_not_hold_whatever_its_goal() -> None:
+    row = Row("row", None, "unit", failed="OSError: full")
+    assert row.holds is False
+    assert row.as_json()["failed"] == "OSError: full"
+    assert Figures(7, [row]).breaches == [row]
+
+
 def test_a_goal_that_does_not_read_is_refused() -> None:
     with pytest.raises(ValueError, match="row: 'about 3' is no goal"):
         _ = Row("row", 3, "unit", "about 3").holds

@@ -99,11 +99,14 @@ class ServiceProcess:
     async def _child_of(self, verb: str) -> Child:
         return await Child.start(
             self.name,
-            [sys.executable, "-m", f"klankbord_{self.name}", verb],
+            self._command(verb),
             log=self._log,
             dies_by=SIGTERM,
             environment=self._environment,
         )
+
+    def _command(self, verb: str) -> list[str]:
+        return [sys.executable, "-m", f"klankbord_{self.name}", verb]
 
     async def _keep(self) -> None:
         pause = RESTART_AFTER
