@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from figures import Figures, Row
-from trust import broken, chaos, controls, docs, powercut
+from trust import broken, chaos, compatibility, controls, docs, doors, fuzz, powercut
 from trust.part import Part
 
 SEED = 20261122
@@ -27,6 +27,14 @@ PARTS = (
     Part("controls", "the auditor sees handlers that are wrong", controls.OWES, controls.run),
     Part("powercut", "what was acknowledged survives a power cut", powercut.OWES, powercut.run),
     Part("chaos", "the pipeline under every fault", chaos.OWES, chaos.run),
+    Part("fuzz", "whatever comes in is read or refused", fuzz.OWES, fuzz.run),
+    Part("doors", "who gets in, and what gets out", doors.OWES, doors.run),
+    Part(
+        "compatibility",
+        "yesterday's events and today's readers, and the other way round",
+        compatibility.OWES,
+        compatibility.run,
+    ),
 )
 
 

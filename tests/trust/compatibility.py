@@ -2,21 +2,19 @@
 
 Every golden corpus (`golden/v1` on) is what a release said. Today's code reads all of it, and what
 today's code says fits the schema of every release: its readers validate by that.
-
-    PYTHONPATH=tests python -m trust.compatibility
 """
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
-from figures import Figures, Row
+from figures import Row
 from structures import bodies, try_many
+from trust.part import Say
 
 from klankbord_schemas import EVENTS
 from klankbord_schemas.catalogue import EventClass
@@ -26,7 +24,10 @@ GENERATED = 50
 """How many events are made up for each event and release, in either direction."""
 
 
-async def compatibility(seed: int) -> list[Row]:
+OWES = ("compat_failures",)
+
+
+async def run(seed: int, say: Say) -> list[Row]:
     """Each event of each release, in some 20 s."""
     pairs, failures = await asyncio.to_thread(_compare, seed)
     return [
@@ -96,15 +97,3 @@ def _validator(schema: dict[str, Any]) -> Any:
 
 def _is_rfc3339(text: object) -> bool:
     return not isinstance(text, str) or datetime.fromisoformat(text).tzinfo is not None
-
-
-def main() -> int:
-    """Run it and print the table. Exit code 1: something does not hold."""
-    found = Figures(1)
-    found.rows = asyncio.run(compatibility(found.seed))
-    print(found.table())
-    return 1 if found.breaches else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """Who gets in and what gets out: signatures, outgoing requests, and permissions on the bus.
 
-    PYTHONPATH=tests python -m trust.doors
-
 Each table here is written by hand, from what was promised, and not derived from the code.
 """
 
@@ -10,7 +8,6 @@ import base64
 import hmac
 import shutil
 import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -23,8 +20,9 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import httpcore
-from figures import Figures, Row
+from figures import Row
 from nats.aio.client import Client
+from trust.part import Say
 from world import eventually
 
 from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
@@ -50,11 +48,16 @@ class Tried:
             self.failures.append(f"{name}: {found!r}"[:300])
 
 
-async def doors(seed: int) -> list[Row]:
+OWES = ("doors_cases", "doors_failures")
+
+
+async def run(seed: int, say: Say) -> list[Row]:
     """All three, in some 15 s."""
     tried = Tried()
     signatures(tried)
+    say(f"{tried.cases} signatures; outgoing requests")
     await outgoing(tried)
+    say(f"{tried.cases} cases; permissions on the bus")
     await bus(tried)
     found = "; ".join(tried.failures)[:500]
     return [
@@ -562,15 +565,3 @@ async def _all_told(client: Client, told: list[str]) -> None:
     await client.publish(last, b"")
     await client.flush()
     await eventually(lambda: any(last in line for line in told))
-
-
-def main() -> int:
-    """Run it and print the table. Exit code 1: something does not hold."""
-    found = Figures(0)
-    found.rows = asyncio.run(doors(0))
-    print(found.table())
-    return 1 if found.breaches else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,7 +1,5 @@
 """Malformed input: mutated events, generated structures, hostile files, and the real HTTP doors.
 
-    PYTHONPATH=tests python -m trust.fuzz [SEED]
-
 Holds when nothing comes out but what a reader says it raises, no service answers 5xx (but 503 and
 its `Retry-After`) or logs an error, and no input takes more than 5 s or 64 MiB.
 """
@@ -11,7 +9,6 @@ import json
 import math
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from figures import Figures, Row
+from figures import Row
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from structures import Json, bodies, json_values, try_many
 from trust.hostile import read_hostile
 from trust.http import fuzz_http
+from trust.part import Say
 from trust.tally import Memory, Tally
 
 from klankbord_ingest.facts import author_of, interaction_of, member_of, named_author_of, post_of
@@ -63,12 +61,19 @@ BYTES_THAT_HURT = (
 )  # fmt: skip
 
 
-async def fuzz(seed: int) -> list[Row]:
+OWES = ("fuzz_inputs", "fuzz_failures")
+
+
+async def run(seed: int, say: Say) -> list[Row]:
     """Everything, in some 90 s."""
+    say(f"{MUTATED:,} mutated events")
     tally = mutated_events(seed, MUTATED)
+    say(f"{STRUCTURES:,} generated structures")
     tally.add(await asyncio.to_thread(generated_structures, seed, STRUCTURES))
+    say("hostile files")
     with tempfile.TemporaryDirectory(prefix="klankbord-fuzz-") as folder:
         tally.add(await asyncio.to_thread(read_hostile, Path(folder)))
+    say(f"{REQUESTS:,} requests to every service")
     tally.add(await fuzz_http(seed, REQUESTS))
     return rows(tally)
 
@@ -291,15 +296,3 @@ def _try(
 
 def _shipped(service: str, name: str) -> bytes:
     return (ROOT / f"services/{service}/src/klankbord_{service}/{name}").read_bytes()
-
-
-def main() -> int:
-    """Run it and print the table. Exit code 1: something does not hold."""
-    found = Figures(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
-    found.rows = asyncio.run(fuzz(found.seed))
-    print(found.table())
-    return 1 if found.breaches else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
