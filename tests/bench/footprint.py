@@ -20,7 +20,7 @@ NAMES = (
 )
 SIZES = """
 select nspname as service,
-    case when relname = 'inbox' then 'inbox' when relname ~ '^outbox' then 'outbox'
+    case when relname ~ '^inbox' then 'inbox' when relname ~ '^outbox' then 'outbox'
         else 'effects' end as kind,
     sum(pg_total_relation_size(pg_class.oid))::bigint as bytes
 from pg_class join pg_namespace on pg_namespace.oid = relnamespace

@@ -30,7 +30,7 @@ STORE = """
 insert into moderation.inbox (consumer, id)
 select 'moderation-posts', gen_random_uuid() from generate_series(1, {posts});
 
-insert into moderation.heard_post
+insert into moderation.heard_post (post, sequence, community, author, counted_at, text_key, deleted)
 select gen_random_uuid(), 1, 'acme', 'p-' || md5((n % 5000)::text),
     now() - n % 5184000 * interval '1 s', ('x' || left(md5(n::text), 16))::bit(64)::bigint, false
 from generate_series(1, {posts}) as n;
@@ -38,7 +38,8 @@ from generate_series(1, {posts}) as n;
 insert into metrics.inbox (consumer, id)
 select 'metrics-ingest', gen_random_uuid() from generate_series(1, {posts});
 
-insert into metrics.post
+insert into metrics.post (post, community, source, counted_at, sequence, is_deleted, author,
+    is_automated, is_answer, thread)
 select md5(n::text)::uuid, 'acme', 'forum', now() - n % 5184000 * interval '1 s', 1, false,
     md5((n % 5000)::text)::uuid, false, false, md5(n::text)::uuid
 from generate_series(1, {posts}) as n;

@@ -18,19 +18,24 @@ Done = Callable[[], Awaitable[int]]
 async def pace(done: Done, seconds: float, until: int) -> float:
     """How many a second get done, for so many seconds, or until all are done.
 
-    The first tenth of the time is not measured: connections, caches and plans are made then.
+    The first tenth of the time is not measured: connections, caches and plans are made then. What
+    is over by then is timed from the last look at which nothing was done.
     """
+    idle = time.monotonic()
     async with asyncio.timeout(PATIENCE):
         while not await done():
+            idle = time.monotonic()
             await asyncio.sleep(LOOK_EVERY / 10)
     await asyncio.sleep(seconds * WARM)
     first, begun = await done(), time.monotonic()
+    if first >= until:
+        return first / (begun - idle)
     last, at = first, begun
     while last < until and at - begun < seconds:
         await asyncio.sleep(LOOK_EVERY)
         last, at = await done(), time.monotonic()
     if last == first:
-        raise RuntimeError(f"too fast, or not at all: {first} of {until} were done at once")
+        raise RuntimeError(f"nothing moved in {seconds} s: {first} of {until} are done")
     return (last - first) / (at - begun)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from bench import capacity, machine
 from bench.machine import Process, Reading, Spent, between
+from bench.pace import pace
 from bench.rounds import Round, Spare, play, rows
 
 ROW = "consumer_vs_raw"
@@ -141,3 +142,20 @@ def test_a_page_without_figures_says_what_to_run(
         capacity.write_page()
     with pytest.raises(capacity.NothingMeasuredError, match="lacks pipeline_posts_per_s"):
         capacity.capacity(MEASURED | {"rows": []})
+
+
+async def test_what_is_over_at_once_has_a_pace_too() -> None:
+    looks = iter([0, 500, 500])
+
+    async def done() -> int:
+        return next(looks)
+
+    assert 0 < await pace(done, 0.01, until=500) < 500 / 0.01
+
+
+async def test_what_stands_still_is_an_error_and_no_figure() -> None:
+    async def done() -> int:
+        return 7
+
+    with pytest.raises(RuntimeError, match="nothing moved"):
+        await pace(done, 0.01, until=500)
