@@ -13,7 +13,7 @@ from scripts.golden import Json, examples, short_name, summary
 from klankbord_schemas import EVENTS
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.event import CONTENT_TYPE
-from klankbord_schemas.topology import producer_of, readers_of, stream_of
+from klankbord_schemas.topology import producers_of, readers_of, stream_of
 
 
 def asyncapi() -> str:
@@ -78,18 +78,18 @@ def channel(event: EventClass) -> Json:
 
 
 def operations(event: EventClass) -> Iterator[tuple[str, Json]]:
-    """The service that says it, and each durable consumer that reads it."""
+    """Each service that says it, and each durable consumer that reads it."""
     short = short_name(event)
-    service = producer_of(event).name
-    yield (
-        f"{service}.send.{short}",
-        {
-            "action": "send",
-            "summary": f"{service} says {short}.",
-            "tags": [{"name": service}],
-            "channel": {"$ref": f"#/channels/{event.__name__}"},
-        },
-    )
+    for service in producers_of(event):
+        yield (
+            f"{service.name}.send.{short}",
+            {
+                "action": "send",
+                "summary": f"{service.name} says {short}.",
+                "tags": [{"name": service.name}],
+                "channel": {"$ref": f"#/channels/{event.__name__}"},
+            },
+        )
     for consumer in readers_of(event):
         yield (
             f"{consumer.name}.receive.{short}",

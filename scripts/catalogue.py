@@ -7,7 +7,7 @@ from scripts.golden import Json, as_json, examples, short_name, summary
 from klankbord_schemas import EVENTS
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.event import CONTENT_TYPE, Data, Event
-from klankbord_schemas.topology import producer_of, readers_of, stream_of
+from klankbord_schemas.topology import producers_of, readers_of, stream_of
 
 INTRODUCTION = f"""\
 Every event is a fact in the past tense: a
@@ -49,13 +49,18 @@ def overview() -> str:
     rows = [
         (
             f"[{short_name(event)}](#{short_name(event).replace('.', '')})",
-            producer_of(event).name,
+            said_by(event),
             ", ".join(dict.fromkeys(consumer.service for consumer in readers_of(event))) or "—",
             summary(event),
         )
         for event in EVENTS
     ]
     return table(("event", "by", "read by", "says"), rows)
+
+
+def said_by(event: EventClass) -> str:
+    """Who says it, in words."""
+    return ", ".join(service.name for service in producers_of(event))
 
 
 def section(event: EventClass) -> str:
@@ -66,7 +71,7 @@ def section(event: EventClass) -> str:
     durable = ", ".join(f"{reader.service} (`{reader.name}`)" for reader in readers_of(event))
     facts = (
         f"- **Subject** `{event.subject_template()}`, in stream {stream.name}, kept {kept}",
-        f"- **Said by** {producer_of(event).name}; **read by** {durable or 'whoever subscribes'}",
+        f"- **Said by** {said_by(event)}; **read by** {durable or 'whoever subscribes'}",
         f"- **Id** made of {event.identified_by}",
         f"- **Type** `{event.type_name()}`; **class** `klankbord_schemas.{event.__name__}`",
     )

@@ -15,13 +15,18 @@ from hypothesis import strategies as st
 from klankbord_schemas import (
     EVENTS,
     CommunityMeasured,
+    Erasure,
+    ErasureCompleted,
     Event,
     FeedbackRouted,
     FeedbackWithdrawn,
     InteractionReceived,
+    MemberErased,
     MemberSeen,
+    Person,
     PostFlagged,
     PostReceived,
+    member_digest,
     post_identity,
 )
 from klankbord_schemas.catalogue import EventClass
@@ -59,6 +64,11 @@ CAUSE = PostReceived.model_validate(
             "publishedTrust": "attested",
         },
     }
+)
+
+
+ERASURE = MemberErased.of(
+    Erasure(community="harbour", member_digest=member_digest("p-1")), CAUSE.recordedtime
 )
 
 
@@ -126,7 +136,8 @@ class TestIds:
 
     @pytest.mark.parametrize(
         "event",
-        [event for event in EVENTS if event is not MemberSeen],  # an appearance is of its moment
+        # an appearance is of its moment, and so is a request
+        [event for event in EVENTS if event not in {MemberSeen, MemberErased}],
         indirect=True,
     )
     def test_the_same_fact_said_later_has_the_same_id(
@@ -161,6 +172,11 @@ class TestIds:
             (CommunityMeasured, {"data.source": None}),
             (CommunityMeasured, {"data.window.grain": "day"}),
             (CommunityMeasured, {"data.window.start": "2026-10-18T22:00:00Z"}),
+            (MemberErased, {"data.community": "another"}),
+            (MemberErased, {"data.memberDigest": "0" * 64}),
+            (MemberErased, {"recordedtime": "2026-11-21T10:30:00.126Z"}),
+            (ErasureCompleted, {"data.service": "another"}),
+            (ErasureCompleted, {"data.erasure": str(UUID(int=9))}),
         ],
         indirect=["event"],
     )
@@ -193,6 +209,22 @@ class TestIds:
         cut = data.draw(st.integers(0, len(joined)))
         others = [joined[:cut], joined[cut:]]
         assert (fact_id(*parts) == fact_id(*others)) == (parts == others)
+
+
+class TestWhomItIsAbout:
+    """An erasure removes what names the member: no event may forget to say whom it names."""
+
+    def test_each_class_says_for_itself_whom_it_is_about(self, event: EventClass) -> None:
+        assert "person" in vars(event)
+
+    def test_what_holds_a_pseudonym_is_about_that_member_and_nothing_else_is(
+        self, event: EventClass, examples: dict[str, Json]
+    ) -> None:
+        for example in examples.values():
+            said = read(event, example)
+            named = set(re.findall("p-[0-9a-f]{32}", said.to_json().decode()))
+            expected = {Person(said.community, member_digest(pseudonym)) for pseudonym in named}
+            assert {said.person} - {None} == expected
 
 
 HOSTILE_TEXTS = {
@@ -287,6 +319,10 @@ def said_again(event: Event[Any], later: timedelta = timedelta()) -> Event[Any]:
             return FeedbackWithdrawn.of(CAUSE, event.data, moment)
         case CommunityMeasured():
             return CommunityMeasured.of(event.data, moment)
+        case MemberErased():
+            return MemberErased.of(event.data, moment)
+        case ErasureCompleted():
+            return ErasureCompleted.of(ERASURE, event.data, moment)
     raise NotImplementedError(f"say {type(event).__name__} again here")
 
 

@@ -9,7 +9,7 @@ import pytest
 SERVICES = Path(__file__).parents[2] / "services"
 NAMES = ("ingest", "moderation", "routing", "metrics")
 ROOMS = {"__main__", "app", "handlers", "settings", "store", "telemetry", "usecases"}
-DOORS = {"api", "handlers"}
+DOORS = {"api", "erase", "handlers"}
 REACHES_OUT = {
     "api",
     "feeds",

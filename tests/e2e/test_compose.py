@@ -208,7 +208,7 @@ async def test_a_post_goes_from_the_door_to_whom_it_is_for(composed: Composed) -
         door = f"http://127.0.0.1:{composed.ports['ingest']}"
         sender = Sender(http, door, "forum", composed.forum_key)
         post = submission(1, "The app crashes on the settings page: error 500.")
-        assert await sender.send({"posts": [post]}) == {"received": 1, "duplicate": 0}
+        assert await sender.send({"posts": [post]}) == {"received": 1, "duplicate": 0, "erased": 0}
     told = ""
     for _ in range(int(PATIENCE)):
         subject = "klankbord.feedback.routed.v1.>"

@@ -407,7 +407,7 @@ async def test_the_import_door_takes_what_is_in_order_and_names_the_rest(door: D
         (0, "interactions.kind", "unknown_value"),
     ]
     again = (await door.import_({"posts": [POST]})).json()
-    assert again == {"received": 0, "duplicate": 1, "refused": []}
+    assert again == {"received": 0, "duplicate": 1, "erased": 0, "refused": []}
 
 
 async def test_the_same_post_from_a_webhook_and_an_import_is_one(door: Door) -> None:
@@ -476,5 +476,5 @@ async def test_the_readmes_example_is_true(door: Door) -> None:
         "sh", "-eu", "-c", example, env=environment, stdout=asyncio.subprocess.PIPE
     )
     output, _ = await asyncio.wait_for(shell.communicate(), 20)
-    assert json.loads(output) == {"received": 1, "duplicate": 0}
-    assert '`{"received":1,"duplicate":0}`' in README.read_text("utf-8")
+    assert json.loads(output) == {"received": 1, "duplicate": 0, "erased": 0}
+    assert '`{"received":1,"duplicate":0,"erased":0}`' in README.read_text("utf-8")

@@ -59,7 +59,7 @@ class World:
         async with self.service.work() as work:
             await sources.apply(work.connection, (COMMUNITIES + "".join(lines)).encode())
             await sources.refresh(work.connection)
-        ingest = Ingest(Store(), bytes(32), LanguageDetector())
+        ingest = Ingest(Store(), bytes(32), LanguageDetector(), self.service.erasures)
         fetcher = Fetcher(Allowed.of(["127.0.0.1"]), max_seconds=3)
         self.pollers = [
             Poller(self.service, ingest, sources, FeedStore(), fetcher, self.reader, lambda: 0.0)

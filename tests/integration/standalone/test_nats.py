@@ -21,10 +21,18 @@ from klankbord_runtime.provision import (
     apply,
     apply_consumer,
     check,
+    stream_config,
     subscriber_config,
 )
 from klankbord_schemas import EVENTS
-from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS, consumer, stream_of
+from klankbord_schemas.topology import (
+    CONSUMERS,
+    LOOKS,
+    SERVICES,
+    STREAMS,
+    consumer,
+    stream_of,
+)
 from klankbord_standalone.child import FREE_PORTS, free_port
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.nats_server import NatsServer
@@ -186,7 +194,7 @@ async def test_nobody_comes_in_without_a_key(installation: Installation, place: 
         )
 
 
-async def test_the_operator_looks_tails_and_discards_but_takes_nothing(
+async def test_the_operator_looks_tails_and_erases_but_takes_nothing(
     installation: Installation,
 ) -> None:
     async with connected(installation, "routing") as client:
@@ -208,7 +216,8 @@ async def test_the_operator_looks_tails_and_discards_but_takes_nothing(
             "$JS.API.CONSUMER.DELETE.INGEST.moderation-posts",
             "$JS.API.CONSUMER.DURABLE.CREATE.INGEST.moderation-posts",
             "$JS.API.STREAM.DELETE.INGEST",
-            "$JS.API.STREAM.MSG.DELETE.INGEST",
+            "$JS.API.STREAM.UPDATE.INGEST",
+            "$JS.API.STREAM.PURGE.INGEST",
             "$JS.ACK.INGEST.moderation-posts.1.1.1.1.0",
         ):
             await client.publish(denied, b"", reply=client.new_inbox())
@@ -368,15 +377,35 @@ async def test_what_cannot_be_changed_is_refused_with_the_way_out(
             await apply(client)
 
 
-async def test_a_member_is_kept_once_and_the_last_one_counts(installation: Installation) -> None:
+async def test_the_last_looks_of_a_member_are_kept(installation: Installation) -> None:
     async with connected(installation, "ingest") as client:
         stream = client.jetstream()
         subject = "klankbord.member.seen.v1.forum.p-1"
-        for body in (b"old", b"new"):
-            await stream.publish(subject, body)
+        for number in range(LOOKS + 1):
+            await stream.publish(subject, str(number).encode())
     async with connected(installation, "provision") as client:
-        assert (await client.jetstream().get_last_msg("MEMBERS", subject)).data == b"new"
-        assert (await client.jetstream().stream_info("MEMBERS")).state.messages == 1
+        last = await client.jetstream().get_last_msg("MEMBERS", subject)
+        assert last.data == str(LOOKS).encode()
+        assert (await client.jetstream().stream_info("MEMBERS")).state.messages == LOOKS
+
+
+async def test_a_bus_from_before_erasures_is_made_todays_without_losing_an_event(
+    installation: Installation,
+) -> None:
+    subject = "klankbord.member.seen.v1.forum.p-1"
+    async with connected(installation, "provision") as client:
+        for name, events in {
+            "INGEST": ["klankbord.post.received.>", "klankbord.interaction.received.>"],
+            "MEMBERS": ["klankbord.member.>"],
+        }.items():
+            await api(client, f"STREAM.DELETE.{name}")
+            old = next(stream_config(stream) for stream in STREAMS if stream.name == name)
+            subjects = [*events, f"klankbord.replay.{name}.>"]
+            await api(client, f"STREAM.CREATE.{name}", {**old, "subjects": subjects})
+        await client.jetstream().publish(subject, b"seen")
+        await apply(client)
+        assert await check(client) == []
+        assert (await client.jetstream().get_last_msg("MEMBERS", subject)).data == b"seen"
 
 
 async def test_events_survive_a_crash_and_a_restart(

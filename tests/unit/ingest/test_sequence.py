@@ -60,6 +60,12 @@ def test_the_platforms_revision_is_the_sequence() -> None:
     assert numbers(version("create", "A", 1), version("update", "B", 7)) == [1, 7]
 
 
+def test_a_post_of_an_erased_member_has_no_more_versions() -> None:
+    erased = History(numbers=frozenset({1}), is_erased=True)
+    for one in (version("create", "A"), version("update", "B", 7), version("delete")):
+        assert place_all(erased, [one]) == ([Duplicate()], erased)
+
+
 def test_the_edit_time_in_microseconds_is_the_sequence_where_there_is_no_revision() -> None:
     edited = datetime(2026, 11, 22, 9, 30, 0, 123457, tzinfo=UTC)
     submission = PostSubmission(native_id="a", published=NOW, updated=edited, content="A")

@@ -30,6 +30,7 @@ from pydantic import BaseModel, ValidationError
 from klankbord_runtime import wire
 from klankbord_runtime.db import Database, Queries
 from klankbord_runtime.deadletter import Breaker, DeadLetters, Reason
+from klankbord_runtime.erasure import Erasures
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.puller import Delivery, Puller, delivery_of
 from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
@@ -85,6 +86,7 @@ class BatchConsumer:
         database: Database,
         queries: Queries,
         dead_letters: DeadLetters,
+        erasures: Erasures,
         work: Callable[..., contextlib.AbstractAsyncContextManager[Work]],
         metrics: RuntimeMetrics,
         tracing: Tracing,
@@ -95,6 +97,7 @@ class BatchConsumer:
         self._database = database
         self._queries = queries
         self._dead_letters = dead_letters
+        self._erasures = erasures
         self._work = work
         self._metrics = metrics
         self._tracing = tracing
@@ -248,8 +251,11 @@ class BatchConsumer:
                     self._queries.take_fresh, self.consumer.name, list(events)
                 )
                 fresh = {row["id"] for row in rows}
-                if fresh:
-                    await self._handle([e for e in events.values() if e.id in fresh], work)
+                kept = await self._erasures.without_erased(
+                    work.connection, [event for event in events.values() if event.id in fresh]
+                )
+                if kept:
+                    await self._handle(kept, work)
         self._metrics.handled.labels(self.consumer.name).inc(len(fresh))
         self._metrics.repeated.labels(self.consumer.name).inc(len(received) - len(fresh))
 

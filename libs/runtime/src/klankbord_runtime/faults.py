@@ -8,6 +8,11 @@ real restarts, kills and stalls).
 import asyncpg
 from nats.errors import Error as NatsError
 
+
+class NotYetError(Exception):
+    """Something else must happen first, and will: try again."""
+
+
 TRANSIENT = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -25,5 +30,6 @@ TRANSIENT = (
     NatsError,
     OSError,
     TimeoutError,
+    NotYetError,
 )
-"""Raised by PostgreSQL, NATS or the network: the event is not to blame."""
+"""Raised by PostgreSQL, NATS or the network, or because it is too early: no event is to blame."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from klankbord_schemas.topology import (
     CONSUMERS,
+    SAID_BY_EACH,
     STREAMS,
     Consumer,
     Service,
@@ -68,6 +69,7 @@ def service_permissions(service: Service) -> Permissions:
     return Permissions(
         publish=(
             *(f"{event.subject_prefix()}.>" for event in service.produces),
+            *(f"{event.subject_prefix()}.*.{service.name}" for event in SAID_BY_EACH),
             dead_letters(service.name),
             *(f"$JS.API.STREAM.INFO.{stream}" for stream in sorted(streams)),
             *(
@@ -103,7 +105,7 @@ def provision_permissions() -> Permissions:
 
 
 def operator_permissions() -> Permissions:
-    """The operator's command may look at everything, and discard or replay dead letters.
+    """The operator's command may look at everything, erase events, and replay dead letters.
 
     It may make consumers of its own (to tail a stream), so those of the services are denied by
     name: it can neither change them nor take their events.
@@ -112,7 +114,7 @@ def operator_permissions() -> Permissions:
         publish=(
             dead_letters("*"),
             "klankbord.replay.>",
-            f"$JS.API.STREAM.MSG.DELETE.{DEAD}",
+            *(f"$JS.API.STREAM.MSG.DELETE.{stream.name}" for stream in STREAMS),
             "$JS.API.INFO",
             "$JS.API.STREAM.NAMES",
             "$JS.API.STREAM.LIST",

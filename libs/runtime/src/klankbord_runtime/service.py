@@ -37,6 +37,7 @@ from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.consumer import BatchConsumer, Handler
 from klankbord_runtime.db import Database, load_queries
 from klankbord_runtime.deadletter import DeadLetters
+from klankbord_runtime.erasure import Erasures, Forget
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.provision import consumer_config, drift
 from klankbord_runtime.relay import Relay
@@ -47,6 +48,7 @@ from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
 from klankbord_runtime.watchdog import EXIT_CODE, Watchdog
 from klankbord_runtime.work import Work
 from klankbord_schemas import topology
+from klankbord_schemas.member import MemberErased as Erased
 from klankbord_schemas.topology import Consumer
 
 log = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ class Service:
             self.database, self._client, self._queries, settings.outbox, self.metrics
         )
         self._dead_letters = DeadLetters(self._client)
+        self.erasures = Erasures(name, self._queries)
+        """Who is forgotten, for what takes in otherwise than from the bus."""
         self._watchdog = Watchdog(lambda: self.connected or not self._was_connected)
         self._subscriptions: list[Subscription] = []
         self._files: dict[str, AcceptedFile[Any]] = {}
@@ -122,6 +126,7 @@ class Service:
                 self.database,
                 self._queries,
                 self._dead_letters,
+                self.erasures,
                 self.work,
                 self.metrics,
                 self.tracing,
@@ -130,6 +135,21 @@ class Service:
             return handle
 
         return declare
+
+    def forgets(self, forget: Forget) -> Forget:
+        """Decorate what forgets a person: removes the service's own rows, in one transaction.
+
+        It is called when an erasure is heard on `<service>-erasures`, perhaps more than once. From
+        then on no consumer is given an event about that person. The runtime sees to the outbox, and
+        says when it is done.
+        """
+
+        @self.consumer(f"{self.name}-erasures")
+        async def on_erasures(events: list[Erased], work: Work) -> None:
+            for event in events:
+                await self.erasures.complete(event, forget, work)
+
+        return forget
 
     def every(self, seconds: float) -> Callable[[Hook], Hook]:
         """Decorate what each replica does periodically. A failure is logged, counted, retried."""

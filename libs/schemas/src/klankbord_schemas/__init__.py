@@ -5,6 +5,7 @@
 """
 
 from klankbord_schemas.catalogue import EVENTS, event_class
+from klankbord_schemas.erasure import Completion, ErasureCompleted
 from klankbord_schemas.event import Event
 from klankbord_schemas.feedback import (
     Feedback,
@@ -13,15 +14,18 @@ from klankbord_schemas.feedback import (
     Reason,
     Withdrawal,
 )
-from klankbord_schemas.identity import post_identity
+from klankbord_schemas.identity import Person, member_digest, post_identity
 from klankbord_schemas.interaction import Interaction, InteractionReceived
 from klankbord_schemas.measure import CommunityMeasured, Measurement, Window
-from klankbord_schemas.member import Member, MemberSeen
+from klankbord_schemas.member import Erasure, Member, MemberErased, MemberSeen
 from klankbord_schemas.post import Evidence, Flags, Label, Post, PostFlagged, PostReceived
 
 __all__ = [
     "EVENTS",
     "CommunityMeasured",
+    "Completion",
+    "Erasure",
+    "ErasureCompleted",
     "Event",
     "Evidence",
     "Feedback",
@@ -33,7 +37,9 @@ __all__ = [
     "Label",
     "Measurement",
     "Member",
+    "MemberErased",
     "MemberSeen",
+    "Person",
     "Post",
     "PostFlagged",
     "PostReceived",
@@ -41,5 +47,6 @@ __all__ = [
     "Window",
     "Withdrawal",
     "event_class",
+    "member_digest",
     "post_identity",
 ]

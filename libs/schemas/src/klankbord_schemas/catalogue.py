@@ -2,11 +2,12 @@
 
 from typing import Any, TypeAlias
 
+from klankbord_schemas.erasure import ErasureCompleted
 from klankbord_schemas.event import Event
 from klankbord_schemas.feedback import FeedbackRouted, FeedbackWithdrawn
 from klankbord_schemas.interaction import InteractionReceived
 from klankbord_schemas.measure import CommunityMeasured
-from klankbord_schemas.member import MemberSeen
+from klankbord_schemas.member import MemberErased, MemberSeen
 from klankbord_schemas.post import PostFlagged, PostReceived
 
 EventClass: TypeAlias = type[Event[Any]]
@@ -19,6 +20,8 @@ EVENTS: tuple[EventClass, ...] = (
     FeedbackRouted,
     FeedbackWithdrawn,
     CommunityMeasured,
+    MemberErased,
+    ErasureCompleted,
 )
 
 

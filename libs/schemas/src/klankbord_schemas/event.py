@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, field_serializer
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema
 
+from klankbord_schemas.identity import Person
 from klankbord_schemas.types import WITHOUT_NUL, Moment
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -117,6 +118,14 @@ class Event(BaseModel, Generic[DataT]):
         """The community that the fact belongs to."""
         community: str = self.data.community  # type: ignore[attr-defined]
         return community
+
+    @property
+    def person(self) -> Person | None:
+        """Whom the fact is about: it goes when that member is erased. None where it names nobody.
+
+        Each class says it for itself, so that none forgets to.
+        """
+        raise NotImplementedError
 
     @property
     def chain(self) -> UUID:

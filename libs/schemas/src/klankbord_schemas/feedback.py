@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from klankbord_schemas.event import Data, Event
-from klankbord_schemas.identity import fact_id
+from klankbord_schemas.identity import Person, fact_id, person_of
 from klankbord_schemas.post import PostReceived
 from klankbord_schemas.types import (
     Count,
@@ -96,6 +96,11 @@ class FeedbackRouted(Event[Feedback]):
         """Feedback is chosen by department."""
         return self.data.department
 
+    @property
+    def person(self) -> Person | None:
+        """Whoever said it."""
+        return person_of(self.community, self.data.attributed_to)
+
     @classmethod
     def identity(cls, post: UUID, department: str, case_revision: int) -> UUID:
         """The id of the event that routed this post to this department for the n-th time."""
@@ -148,9 +153,17 @@ class FeedbackWithdrawn(Event[Withdrawal]):
         """Withdrawals are chosen by department."""
         return self.data.department
 
+    @property
+    def person(self) -> Person | None:
+        """It names nobody, and quotes nothing."""
+        return None
+
     @classmethod
     def of(cls, cause: Event[Any], withdrawal: Withdrawal, recordedtime: datetime) -> Self:
-        """The event that says this feedback was withdrawn because of `cause`, a post or a flag."""
+        """The event that says this feedback was withdrawn because of `cause`.
+
+        That is a post, a flag or an erasure.
+        """
         return cls(
             id=fact_id(cls.type_name(), withdrawal.routed),
             source=f"/routing/{withdrawal.community}",

@@ -5,6 +5,7 @@ as netstrings (https://cr.yp.to/proto/netstrings.txt), so that no two lists of p
 """
 
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 NAMESPACE = UUID("6d1f1a52-5f0b-5c0e-9a6e-0d8f6f3a7c11")
@@ -18,6 +19,27 @@ def fact_id(*parts: object) -> UUID:
 def post_identity(community: str, platform: str, native_id: str) -> UUID:
     """Who a post is, whatever source it came through: a webhook and an import of it are one."""
     return fact_id("post", community, platform, native_id)
+
+
+class Person(NamedTuple):
+    """Whom a fact is about, without the name and without the pseudonym."""
+
+    community: str
+    digest: str
+    """As `member_digest` gives it."""
+
+
+def member_digest(pseudonym: str) -> str:
+    """What a member who was erased is known by: SHA-256 of the pseudonym, in hexadecimal.
+
+    Whoever holds events of that member finds them by it, and nobody finds the member.
+    """
+    return sha256(pseudonym.encode()).hexdigest()
+
+
+def person_of(community: str, pseudonym: str | None) -> Person | None:
+    """The member of that pseudonym, as erasures name members; None for nobody."""
+    return None if pseudonym is None else Person(community, member_digest(pseudonym))
 
 
 def fingerprint(*parts: object, size: int) -> bytes:

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal, Self
 from uuid import UUID
 
 from klankbord_schemas.event import Data, Event
-from klankbord_schemas.identity import fact_id
+from klankbord_schemas.identity import Person, fact_id, person_of
 from klankbord_schemas.trust import PublishedTrust, counted_at
 from klankbord_schemas.types import Line, Moment, NativeId, Pseudonym, Slug
 
@@ -58,6 +58,11 @@ class InteractionReceived(Event[Interaction]):
     def facet(self) -> str:
         """Interactions are chosen by source."""
         return self.data.source
+
+    @property
+    def person(self) -> Person | None:
+        """Whoever did it."""
+        return person_of(self.community, self.data.attributed_to)
 
     @property
     def counted_at(self) -> datetime:

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from klankbord_schemas.event import Data, Event
-from klankbord_schemas.identity import fact_id
+from klankbord_schemas.identity import Person, fact_id
 from klankbord_schemas.types import Count, Line, Moment, Slug, Value
 
 
@@ -73,6 +73,11 @@ class CommunityMeasured(Event[Measurement]):
     def facet(self) -> str:
         """Measurements are chosen by metric."""
         return self.data.metric
+
+    @property
+    def person(self) -> Person | None:
+        """Numbers name nobody."""
+        return None
 
     @classmethod
     def of(cls, measurement: Measurement, recordedtime: datetime) -> Self:

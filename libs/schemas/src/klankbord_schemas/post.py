@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from klankbord_schemas.event import Attribute, Data, Event, SequenceText
-from klankbord_schemas.identity import fact_id, post_identity
+from klankbord_schemas.identity import Person, fact_id, person_of, post_identity
 from klankbord_schemas.trust import PublishedTrust, counted_at
 from klankbord_schemas.types import (
     MAX_TAGS,
@@ -95,6 +95,11 @@ class PostReceived(Event[Post]):
     def facet(self) -> str:
         """Posts are chosen by source."""
         return self.data.source
+
+    @property
+    def person(self) -> Person | None:
+        """Whoever wrote the post."""
+        return person_of(self.community, self.data.attributed_to)
 
     @property
     def version(self) -> int:
@@ -235,6 +240,11 @@ class PostFlagged(Event[Flags]):
     def facet(self) -> str:
         """Flags are chosen by their first label."""
         return self.data.labels[0].val
+
+    @property
+    def person(self) -> Person | None:
+        """Whoever wrote the post."""
+        return person_of(self.community, self.data.attributed_to)
 
     @classmethod
     def of(cls, cause: PostReceived, flags: Flags, recordedtime: datetime) -> Self:

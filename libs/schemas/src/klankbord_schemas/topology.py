@@ -7,10 +7,11 @@ start; a snapshot test (tests/contracts/test_topology.py) holds them.
 from dataclasses import dataclass
 
 from klankbord_schemas.catalogue import EventClass
+from klankbord_schemas.erasure import ErasureCompleted
 from klankbord_schemas.feedback import FeedbackRouted, FeedbackWithdrawn
 from klankbord_schemas.interaction import InteractionReceived
 from klankbord_schemas.measure import CommunityMeasured
-from klankbord_schemas.member import MemberSeen
+from klankbord_schemas.member import MemberErased, MemberSeen
 from klankbord_schemas.post import PostFlagged, PostReceived
 
 DAY = 24 * 3600
@@ -76,9 +77,22 @@ class Service:
     produces: tuple[EventClass, ...]
 
 
+LOOKS = 32
+"""How many looks of a member the bus keeps. What a stream drops by itself stays on the disk, out
+of reach of an erasure, until nats-server happens to write its file anew: so it drops rarely."""
+
 STREAMS = (
-    Stream("INGEST", ("klankbord.post.received.>", "klankbord.interaction.received.>")),
-    Stream("MEMBERS", ("klankbord.member.>",), max_age=0, max_msgs_per_subject=1),
+    # first, since it once kept what INGEST keeps now: no two streams may keep one subject
+    Stream("MEMBERS", ("klankbord.member.seen.>",), max_age=0, max_msgs_per_subject=LOOKS),
+    Stream(
+        "INGEST",
+        (
+            "klankbord.post.received.>",
+            "klankbord.interaction.received.>",
+            "klankbord.member.erased.>",
+            "klankbord.erasure.>",
+        ),
+    ),
     Stream("MODERATION", ("klankbord.post.flagged.>",)),
     Stream("ROUTING", ("klankbord.feedback.>",)),
     Stream("METRICS", ("klankbord.community.>",)),
@@ -86,13 +100,20 @@ STREAMS = (
 )
 
 SERVICES = (
-    Service("ingest", (PostReceived, InteractionReceived, MemberSeen)),
+    Service("ingest", (PostReceived, InteractionReceived, MemberSeen, MemberErased)),
     Service("moderation", (PostFlagged,)),
     Service("routing", (FeedbackRouted, FeedbackWithdrawn)),
     Service("metrics", (CommunityMeasured,)),
 )
 
+SAID_BY_EACH = (ErasureCompleted,)
+"""What every service says of itself alone: its name is the facet, and no other may use that."""
+
 CONSUMERS = (
+    Consumer("ingest-erasures", "ingest", "INGEST", (MemberErased,)),
+    Consumer("moderation-erasures", "moderation", "INGEST", (MemberErased,)),
+    Consumer("routing-erasures", "routing", "INGEST", (MemberErased,)),
+    Consumer("metrics-erasures", "metrics", "INGEST", (MemberErased,)),
     Consumer("moderation-posts", "moderation", "INGEST", (PostReceived,)),
     Consumer("routing-posts", "routing", "INGEST", (PostReceived,)),
     Consumer("routing-flags", "routing", "MODERATION", (PostFlagged,)),
@@ -137,12 +158,18 @@ def inbox_prefix(user: str) -> str:
     return f"_INBOX_{user}"
 
 
-def producer_of(event: EventClass) -> Service:
-    """The one service that may say it."""
-    for service in SERVICES:
-        if event in service.produces:
-            return service
-    raise KeyError(f"no service says {event.type_name()}: add it to klankbord_schemas.topology")
+def producers_of(event: EventClass) -> list[Service]:
+    """Who may say it: one service, or each for itself.
+
+    Raises:
+        KeyError: nobody does.
+    """
+    if event in SAID_BY_EACH:
+        return list(SERVICES)
+    found = [service for service in SERVICES if event in service.produces]
+    if not found:
+        raise KeyError(f"no service says {event.type_name()}: add it to klankbord_schemas.topology")
+    return found
 
 
 def readers_of(event: EventClass) -> list[Consumer]:

@@ -187,7 +187,7 @@ class Doors:
         traceparent = self._service.tracing.begin(request.headers.get("traceparent"))
         async with self._service.work(traceparent) as work:
             receipt = await self._ingest.receive(submissions, source, work, delivery)
-        self._telemetry.heard(source.name, receipt.received, receipt.duplicate)
+        self._telemetry.heard(source.name, **asdict(receipt))
         return receipt
 
     def _may_accept(self) -> None:

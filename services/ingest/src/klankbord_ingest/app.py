@@ -17,7 +17,7 @@ from klankbord_ingest.settings import Settings
 from klankbord_ingest.sources import parse_sources
 from klankbord_ingest.store import Store
 from klankbord_ingest.telemetry import Telemetry
-from klankbord_ingest.usecases import Ingest
+from klankbord_ingest.usecases import Forgetting, Ingest
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.service import Service
 
@@ -34,7 +34,7 @@ def create(settings: Settings) -> Service:
     service.keep(sources)
     keys = SourceKeys(settings.secrets_dir, os.environ, decoy=token_bytes(32))
     pseudonym_key = read_pseudonym_key(settings.pseudonym_key_file)
-    ingest = Ingest(Store(), pseudonym_key, LanguageDetector())
+    ingest = Ingest(Store(), pseudonym_key, LanguageDetector(), service.erasures)
     operator_token = read_operator_token(settings.operator_token_file)
     fetcher = Fetcher(Allowed.of(settings.allowed_hosts))
     chance = SystemRandom().random
@@ -42,5 +42,6 @@ def create(settings: Settings) -> Service:
     intake = Intake(settings.max_waiting_bytes)
     telemetry.waiting_bytes.set_function(lambda: intake.held)
     Doors(service, ingest, sources, keys, operator_token, intake, telemetry).open()
+    service.forgets(Forgetting(Store(), service.erasures).forget)
     handlers.declare(service, ingest, sources, poller, keys, telemetry)
     return service

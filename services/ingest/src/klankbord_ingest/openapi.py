@@ -67,15 +67,16 @@ SCHEMAS: dict[str, Any] = {
     },
     "Receipt": {
         "type": "object",
-        "required": ["received", "duplicate"],
-        "properties": {"received": COUNT, "duplicate": COUNT},
+        "required": ["received", "duplicate", "erased"],
+        "properties": {"received": COUNT, "duplicate": COUNT, "erased": COUNT},
     },
     "ImportReceipt": {
         "type": "object",
-        "required": ["received", "duplicate", "refused"],
+        "required": ["received", "duplicate", "erased", "refused"],
         "properties": {
             "received": COUNT,
             "duplicate": COUNT,
+            "erased": COUNT,
             "refused": {"type": "array", "items": _schema("FieldError")},
         },
     },

@@ -72,6 +72,8 @@ class History:
     """Of what the create says that was heard last; empty if none was heard."""
     said: frozenset[bytes] = frozenset()
     """Of what each create and update said, ever: the first 8 bytes."""
+    is_erased: bool = False
+    """Whether its author was erased: then nothing that is handed in is a version of it any more."""
 
     @property
     def newest(self) -> int:
@@ -122,6 +124,8 @@ def microseconds(moment: datetime) -> int:
 
 def place(history: History, version: Version) -> Verdict:
     """The version's place in the history of its post."""
+    if history.is_erased:
+        return Duplicate()
     if version.stated is None:
         number = _found(history, version)
     else:

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from klankbord_ingest.sequence import History
 from klankbord_runtime.db import Connection, load_queries
+from klankbord_runtime.erasure import PATIENCE
+from klankbord_schemas import Person
 
 queries = load_queries("klankbord_ingest")
 
@@ -39,6 +41,7 @@ class Store:
         connection: Connection,
         histories: Mapping[UUID, History],
         authors: Mapping[UUID, str | None],
+        community: str,
     ) -> set[UUID]:
         """Remember those posts that are not known yet, and say which they were."""
         rows = await connection.fetch(
@@ -46,6 +49,7 @@ class Store:
             list(histories),
             [authors[post] for post in histories],
             *_columns(histories.values()),
+            community,
         )
         return {row["post"] for row in rows}
 
@@ -62,11 +66,11 @@ class Store:
         await connection.execute(queries.update_posts, list(histories), *columns)
 
     async def add_interactions(
-        self, connection: Connection, authors: Mapping[UUID, str | None]
+        self, connection: Connection, authors: Mapping[UUID, str | None], community: str
     ) -> set[UUID]:
         """Remember those interactions that are not known yet, and say which they were."""
         rows = await connection.fetch(
-            queries.insert_interactions, list(authors), list(authors.values())
+            queries.insert_interactions, list(authors), list(authors.values()), community
         )
         return {row["id"] for row in rows}
 
@@ -80,6 +84,20 @@ class Store:
             [sighting.as_of for sighting in sightings],
         )
         return {row["member"] for row in rows}
+
+    async def erase(
+        self, connection: Connection, person: Person
+    ) -> tuple[list[UUID], dict[str, int]]:
+        """Forget who a member is and what was said.
+
+        Returns:
+            The member's posts, and how many rows changed, by what they are.
+        """
+        row = await connection.fetchrow(queries.erase_member, *person, timeout=PATIENCE)
+        assert row is not None
+        posts: list[UUID] = row["posts"]
+        counts = {"posts": len(posts), "interactions": row["interactions"], "looks": row["looks"]}
+        return posts, counts
 
 
 def _columns(histories: Iterable[History]) -> tuple[list[Any], ...]:
@@ -122,4 +140,5 @@ def _history(row: Mapping[str, Any]) -> History:
         digest=row["digest"],
         created=row["created"],
         said=frozenset(row["said"]),
+        is_erased=row["erased"],
     )

@@ -9,7 +9,8 @@ class Telemetry:
     """Ingest's own metrics."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # Counter: what sources handed in, by source and what became of it: received, duplicate
+        # Counter: what sources handed in, by source and what became of it: received, duplicate,
+        # erased (by members who were erased: nothing is kept)
         self.submissions = Counter(
             "klankbord_ingest_submissions",
             "Posts and interactions handed in",
@@ -44,7 +45,8 @@ class Telemetry:
             "klankbord_ingest_disabled_sources", "Webhook sources without secret", registry=registry
         )
 
-    def heard(self, source: str, received: int, duplicate: int) -> None:
+    def heard(self, source: str, received: int, duplicate: int, erased: int) -> None:
         """Count a batch that was heard."""
         self.submissions.labels(source, "received").inc(received)
         self.submissions.labels(source, "duplicate").inc(duplicate)
+        self.submissions.labels(source, "erased").inc(erased)

@@ -27,10 +27,11 @@ from klankbord_ingest.sequence import (
 from klankbord_ingest.sources import Source
 from klankbord_ingest.store import Sighting, Store
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
+from klankbord_runtime.erasure import Erasures, Forgotten
 from klankbord_runtime.work import Work
-from klankbord_schemas.identity import post_identity
+from klankbord_schemas.identity import Person, person_of, post_identity
 from klankbord_schemas.interaction import InteractionReceived
-from klankbord_schemas.member import MemberSeen
+from klankbord_schemas.member import Erasure, MemberErased, MemberSeen
 from klankbord_schemas.post import PostReceived
 
 DELIVERIES_KEPT = timedelta(days=4)
@@ -47,6 +48,8 @@ class Receipt:
     """How many submissions said something new."""
     duplicate: int
     """How many said nothing new."""
+    erased: int = 0
+    """How many are by members who were erased: nothing of these is kept."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,15 @@ class _Heard:
 class Ingest:
     """Turns submissions into events, each fact once."""
 
-    def __init__(self, store: Store, pseudonym_key: bytes, languages: LanguageDetector) -> None:
+    def __init__(
+        self,
+        store: Store,
+        pseudonym_key: bytes,
+        languages: LanguageDetector,
+        erasures: Erasures,
+    ) -> None:
         self._store = store
+        self._erasures = erasures
         self._key = pseudonym_key
         self._languages = languages
 
@@ -87,16 +97,32 @@ class Ingest:
             work.connection, delivery, work.now
         ):
             return Receipt(received=0, duplicate=len(submissions))
-        posts = [entry for entry in submissions if isinstance(entry, PostSubmission)]
-        interactions = [entry for entry in submissions if isinstance(entry, InteractionSubmission)]
+        kept = await self._without_erased(submissions, source, work)
+        posts = [entry for entry in kept if isinstance(entry, PostSubmission)]
+        interactions = [entry for entry in kept if isinstance(entry, InteractionSubmission)]
         received = await self._receive_posts(posts, source, work)
         received += await self._receive_interactions(interactions, source, work)
-        await self._see_members(submissions, source, work)
-        return Receipt(received, len(submissions) - received)
+        await self._see_members(kept, source, work)
+        return Receipt(received, len(kept) - received, len(submissions) - len(kept))
 
     async def forget_deliveries(self, work: Work) -> None:
         """Forget deliveries that no sender will try again."""
         await self._store.forget_deliveries(work.connection, work.now - DELIVERIES_KEPT)
+
+    async def _without_erased(
+        self, submissions: Sequence[Submission], source: Source, work: Work
+    ) -> list[Submission]:
+        community = source.community.slug
+        persons = [
+            person_of(community, author_of(submission, source, self._key))
+            for submission in submissions
+        ]
+        erased = await self._erasures.erased_among(work.connection, persons)
+        return [
+            submission
+            for submission, person in zip(submissions, persons, strict=True)
+            if person not in erased
+        ]
 
     async def _receive_posts(
         self, submissions: Sequence[PostSubmission], source: Source, work: Work
@@ -104,7 +130,7 @@ class Ingest:
         if not submissions:
             return 0
         heard = [self._heard(submission, source, work.now) for submission in submissions]
-        verdicts = await self._place(heard, work)
+        verdicts = await self._place(heard, source, work)
         new = [
             (entry, verdict.sequence)
             for entry, verdict in zip(heard, verdicts, strict=True)
@@ -125,7 +151,7 @@ class Ingest:
             version_of(submission, now, is_history=source.kind == "import"),
         )
 
-    async def _place(self, heard: Sequence[_Heard], work: Work) -> list[Verdict]:
+    async def _place(self, heard: Sequence[_Heard], source: Source, work: Work) -> list[Verdict]:
         """Which versions these are. Most posts are new, so that is tried first.
 
         A new post is written as it would be if it was unknown. What the database knows already is
@@ -137,7 +163,10 @@ class Ingest:
         authors = {entry.post: entry.author for entry in heard}
         placed = {post: place_all(History(), of_post) for post, of_post in versions.items()}
         new = await self._store.add_posts(
-            work.connection, {post: history for post, (_, history) in placed.items()}, authors
+            work.connection,
+            {post: history for post, (_, history) in placed.items()},
+            authors,
+            source.community.slug,
         )
         if known := versions.keys() - new:
             before = await self._store.lock_posts(work.connection, known)
@@ -172,7 +201,7 @@ class Ingest:
             )
             events.setdefault(event.id, event)
         authors = {event.id: event.data.attributed_to for event in events.values()}
-        new = await self._store.add_interactions(work.connection, authors)
+        new = await self._store.add_interactions(work.connection, authors, source.community.slug)
         work.emit(*(event for event in events.values() if event.id in new))
         return len(new)
 
@@ -202,6 +231,30 @@ class Ingest:
                 if author in changed
             )
         )
+
+
+class Forgetting:
+    """Forgets members."""
+
+    def __init__(self, store: Store, erasures: Erasures) -> None:
+        self._store = store
+        self._erasures = erasures
+
+    async def erase(self, person: Person, work: Work) -> MemberErased:
+        """Take in nothing of the member from here on, and ask every service to forget.
+
+        Nobody needs to be known: who never came is refused all the same, should they come.
+        """
+        await self._erasures.begin(work.connection, person, work)
+        erasure = Erasure(community=person.community, member_digest=person.digest)
+        event = MemberErased.of(erasure, work.now)
+        work.emit(event)
+        return event
+
+    async def forget(self, event: MemberErased, work: Work) -> Forgotten:
+        """Forget who the member is, and what was said in their posts and of these."""
+        posts, removed = await self._store.erase(work.connection, event.erased)
+        return Forgotten(removed, [str(post) for post in posts])
 
 
 def _seen_at(submission: Submission, now: datetime) -> datetime:

@@ -21,6 +21,8 @@ MOST_ROUNDS = 50
 def declare(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
     """Say what the service consumes and what it does periodically."""
 
+    service.forgets(metrics.forget)
+
     @service.consumer("metrics-ingest")
     async def on_ingest(events: list[PostReceived | InteractionReceived], work: Work) -> None:
         await metrics.hear(events, work)

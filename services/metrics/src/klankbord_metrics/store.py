@@ -9,7 +9,8 @@ from klankbord_metrics.communities import CountedCommunity, Total
 from klankbord_metrics.heard import HeardCase, HeardFlags, HeardInteraction, HeardPost
 from klankbord_metrics.measures import Measured, Numbers, Series, Share
 from klankbord_runtime.db import Connection, load_queries
-from klankbord_schemas import Measurement, Window
+from klankbord_runtime.erasure import PATIENCE
+from klankbord_schemas import Measurement, Person, Window
 
 queries = load_queries("klankbord_metrics")
 
@@ -239,6 +240,14 @@ class Store:
     async def rest(self, connection: Connection, communities: list[str], until: datetime) -> None:
         """Measure those of these communities that have no more stale days only after `until`."""
         await connection.execute(queries.rest, communities, until)
+
+    # -- forgotten -------------------------------------------------------------------------------
+
+    async def erase(self, connection: Connection, person: Person) -> dict[str, int]:
+        """Put somebody who never was in the place of a member; in how many rows of which kind."""
+        row = await connection.fetchrow(queries.erase_member, *person, timeout=PATIENCE)
+        assert row is not None
+        return dict(row)
 
     # -- shown -----------------------------------------------------------------------------------
 

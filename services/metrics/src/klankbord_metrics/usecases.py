@@ -22,6 +22,7 @@ from klankbord_metrics.heard import heard_cases, heard_flags, heard_interactions
 from klankbord_metrics.measures import Measured, Series, changes, shares
 from klankbord_metrics.store import CommunityWindow, Store
 from klankbord_runtime.accepted import AcceptedFile
+from klankbord_runtime.erasure import Forgotten
 from klankbord_runtime.work import Work
 from klankbord_schemas import (
     CommunityMeasured,
@@ -29,6 +30,7 @@ from klankbord_schemas import (
     FeedbackWithdrawn,
     InteractionReceived,
     Measurement,
+    MemberErased,
     PostFlagged,
     PostReceived,
 )
@@ -145,6 +147,14 @@ class Metrics:
         work.emit(*(CommunityMeasured.of(change, work.now) for change, _ in changed))
         taken = sum(map(len, days.values()))
         return taken == MOST_DAYS or len(zones) == MOST_COMMUNITIES
+
+    async def forget(self, event: MemberErased, work: Work) -> Forgotten:
+        """Forget whose posts these were; how many people posted stays as it was counted.
+
+        Holds the community, so that no count that read the author before writes it down after.
+        """
+        await self._store.lock_communities(work.connection, [event.community])
+        return Forgotten(await self._store.erase(work.connection, event.erased))
 
     async def totals(self, work: Work) -> list[Total]:
         """The all-time totals of every community."""

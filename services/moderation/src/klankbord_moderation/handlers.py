@@ -10,6 +10,8 @@ from klankbord_schemas import PostReceived
 def declare(service: Service, moderation: Moderation, telemetry: Telemetry) -> None:
     """Say what the service consumes."""
 
+    service.forgets(moderation.forget)
+
     @service.consumer("moderation-posts")
     async def on_posts(events: list[PostReceived], work: Work) -> None:
         await moderation.judge(events, work)

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter
 from klankbord_moderation.flood import Sighting
 from klankbord_moderation.judge import Heard
 from klankbord_runtime.db import Connection, load_queries
+from klankbord_runtime.erasure import PATIENCE
+from klankbord_schemas import Person
 from klankbord_schemas.post import Flags, Label, PostReceived
 
 queries = load_queries("klankbord_moderation")
@@ -106,6 +108,12 @@ class Store:
             [event.counted_at for event, _ in verdicts],
             [LABELS.dump_json(flags.labels).decode() for _, flags in verdicts],
         )
+
+    async def erase(self, connection: Connection, person: Person) -> dict[str, int]:
+        """Forget who a member is and what was found; how many rows that was, by what they are."""
+        row = await connection.fetchrow(queries.erase_member, *person, timeout=PATIENCE)
+        assert row is not None
+        return dict(row)
 
     async def _seen(
         self,

@@ -8,7 +8,9 @@ from klankbord_moderation.flood import Sightings
 from klankbord_moderation.judge import Heard, Judge
 from klankbord_moderation.store import Sought, Store
 from klankbord_runtime.accepted import AcceptedFile
+from klankbord_runtime.erasure import Forgotten
 from klankbord_runtime.work import Work
+from klankbord_schemas.member import MemberErased
 from klankbord_schemas.post import Flags, PostFlagged, PostReceived, newest_versions
 
 
@@ -54,6 +56,10 @@ class Moderation:
                 flagged.append((one.event, flags))
         await self._store.write_verdicts(work.connection, flagged, work.now)
         work.emit(*(PostFlagged.of(event, flags, work.now) for event, flags in flagged))
+
+    async def forget(self, event: MemberErased, work: Work) -> Forgotten:
+        """Forget whose posts these were and which words were found; what was found stays."""
+        return Forgotten(await self._store.erase(work.connection, event.erased))
 
     async def _hear(self, heard: Sequence[Heard], work: Work) -> set[UUID]:
         """Keep what is newer than what was known; gives the posts of which that is so."""

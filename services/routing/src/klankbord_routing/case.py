@@ -19,6 +19,8 @@ from typing import TypeAlias
 from klankbord_schemas.feedback import Priority, Reason, WithdrawnBecause
 from klankbord_schemas.post import SEVERITIES, Severity
 
+ERASED = "The member who wrote it was erased. Delete what you hold of it."
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -136,6 +138,12 @@ def hear_flag(
     if sequence != known.sequence or not flag.reaches(withdraw_at):
         return known, ()
     changes = list(_withdrawals(known, set(), "flagged", flag.explanation))
+    return _settled(known, changes), changes
+
+
+def forget(known: Known) -> tuple[Known, Sequence[Withdrawn]]:
+    """Who wrote the post was erased: what is known now, and what is withdrawn."""
+    changes = list(_withdrawals(known, set(), "deleted", ERASED))
     return _settled(known, changes), changes
 
 

@@ -10,6 +10,8 @@ from klankbord_schemas import PostFlagged, PostReceived
 def declare(service: Service, routing: Routing, telemetry: Telemetry) -> None:
     """Say what the service consumes."""
 
+    service.forgets(routing.forget)
+
     @service.consumer("routing-posts")
     async def on_posts(events: list[PostReceived], work: Work) -> None:
         await routing.hear_posts(events, work)

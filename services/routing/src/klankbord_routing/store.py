@@ -5,6 +5,8 @@ from uuid import UUID
 
 from klankbord_routing.case import Case, Flag, Known
 from klankbord_runtime.db import Connection, load_queries
+from klankbord_runtime.erasure import PATIENCE
+from klankbord_schemas import Person
 from klankbord_schemas.feedback import FeedbackRouted, FeedbackWithdrawn
 from klankbord_schemas.post import PostReceived
 
@@ -103,6 +105,17 @@ class Store:
             [event.data.because for event in withdrawn],
         )
 
+
+    async def posts_of(self, connection: Connection, person: Person) -> list[UUID]:
+        """The posts of a member, in ascending order."""
+        rows = await connection.fetch(queries.fetch_theirs, *person, timeout=PATIENCE)
+        return [row["post"] for row in rows]
+
+    async def erase(self, connection: Connection, posts: Sequence[UUID]) -> dict[str, int]:
+        """Forget who wrote these posts and where they stood; how many rows that was."""
+        row = await connection.fetchrow(queries.erase_posts, posts, timeout=PATIENCE)
+        assert row is not None
+        return dict(row)
 
 def _versions(events: Sequence[PostReceived]) -> tuple[list[UUID], list[int], list[str | None]]:
     return (

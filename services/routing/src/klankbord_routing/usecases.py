@@ -9,6 +9,7 @@ from klankbord_routing.case import (
     Routed,
     Version,
     Withdrawn,
+    forget,
     hear_flag,
     hear_version,
 )
@@ -17,8 +18,10 @@ from klankbord_routing.plain import Plain
 from klankbord_routing.rules import Rules
 from klankbord_routing.store import Store
 from klankbord_runtime.accepted import AcceptedFile
+from klankbord_runtime.erasure import Forgotten
 from klankbord_runtime.work import Work
 from klankbord_schemas.feedback import Feedback, FeedbackRouted, FeedbackWithdrawn, Withdrawal
+from klankbord_schemas.member import MemberErased
 from klankbord_schemas.post import SEVERITIES, PostFlagged, PostReceived, newest_versions
 from klankbord_schemas.types import MAX_LINE
 
@@ -55,7 +58,7 @@ class Routing:
                 heard.append(event)
             for change in changes:
                 if isinstance(change, Withdrawn):
-                    withdrawn.append(_withdrawn(change, event, work))
+                    withdrawn.append(_withdrawn(change, event.data.post, event, work))
                 else:
                     routed.append(_routed(change, event, self._rules.digest, work))
         await self._store.write_versions(work.connection, heard)
@@ -79,10 +82,27 @@ class Routing:
             )
             if known[post] is not before:
                 flags[post, sequence] = flag
-            withdrawn += [_withdrawn(change, event, work) for change in withdrawals]
+            withdrawn += [_withdrawn(change, post, event, work) for change in withdrawals]
         await self._store.write_flags(work.connection, flags)
         await self._store.write_withdrawn(work.connection, withdrawn)
         work.emit(*withdrawn)
+
+    async def forget(self, event: MemberErased, work: Work) -> Forgotten:
+        """Forget whose posts these were, and withdraw what is open of them.
+
+        Whoever has the feedback must hear of it, and nobody could close it later: a closed case of
+        nobody's is left, and counted.
+        """
+        posts = await self._store.posts_of(work.connection, event.erased)
+        known = await self._store.lock(work.connection, posts)
+        withdrawn = [
+            _withdrawn(change, post, event, work)
+            for post in posts
+            for change in forget(known[post])[1]
+        ]
+        await self._store.write_withdrawn(work.connection, withdrawn)
+        work.emit(*withdrawn)
+        return Forgotten(await self._store.erase(work.connection, posts))
 
     def _version(self, event: PostReceived) -> Version:
         is_deleted = event.data.operation == "delete"
@@ -134,9 +154,9 @@ def _routed(change: Routed, cause: PostReceived, rules: str, work: Work) -> Feed
 
 
 def _withdrawn(
-    change: Withdrawn, cause: PostReceived | PostFlagged, work: Work
+    change: Withdrawn, post: UUID, cause: PostReceived | PostFlagged | MemberErased, work: Work
 ) -> FeedbackWithdrawn:
-    post, case = cause.data.post, change.case
+    case = change.case
     withdrawal = Withdrawal(
         community=cause.community,
         department=case.department,

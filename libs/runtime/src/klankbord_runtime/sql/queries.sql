@@ -69,3 +69,40 @@ where recorded < $1 and not exists (select from outbox_pending p where p.batch =
 
 -- name: has_pending
 select exists (select from outbox_pending where recorded >= $1 and recorded < $2);
+
+-- name: fetch_erased
+select scope, person from erased_among($1::text[], $2::text[]);
+
+-- name: begin_erasure
+-- Wait for everything that may be about the person to commit. Forgetting takes as long as it takes.
+select
+    set_config('statement_timeout', '0', true),
+    pg_advisory_xact_lock(hashtext('erasure ' || current_schema));
+
+-- name: note_erased
+insert into erased (scope, person, erased) values ($1, $2, $3)
+on conflict (scope, person) do update set erased = excluded.erased;
+
+-- name: erase_outbox
+-- Whatever names the person was said by them or about them; and so was what names nobody and is
+-- about something that is known to be theirs ($2).
+with naming as (
+    select o.recorded, o.batch, o.position
+    from outbox as o
+    where exists (
+        select from regexp_matches(convert_from(o.body, 'UTF8'), 'p-[0-9a-f]{32}', 'g') as found (name)
+        where encode(sha256(convert_to(found.name[1], 'UTF8')), 'hex') = $1
+    ) or (
+        substring(convert_from(o.body, 'UTF8') from '"subject":"([^"]*)"') = any($2::text[])
+        and convert_from(o.body, 'UTF8') !~ 'p-[0-9a-f]{32}'
+    )
+), waiting as (
+    select count(*) as number from naming join outbox_pending using (batch)
+), deleted as (
+    delete from outbox as o
+    using naming
+    where o.recorded = naming.recorded and o.batch = naming.batch and o.position = naming.position
+        and (select number from waiting) = 0
+    returning 1
+)
+select (select count(*) from deleted) as deleted, (select number from waiting) as waiting;

@@ -138,10 +138,11 @@ class Poller:
             next_poll = pace.after_success(work.now, wish)
             await self._store.answered(work.connection, due.source, answer, work.now, next_poll)
         log.info(
-            "feed %s: %d new, %d known, %d refused",
+            "feed %s: %d new, %d known, %d by erased members, %d refused",
             due.source,
             receipt.received,
             receipt.duplicate,
+            receipt.erased,
             len(refused),
         )
 

@@ -32,6 +32,8 @@ __all__ = [
     "import_url",
 ]
 
+ERASED = "erased"
+"""Why a row is refused whose author was erased."""
 IN_FLIGHT = 4
 """How many batches are on their way at once."""
 
@@ -62,7 +64,8 @@ class ImportResult:
     reasons: dict[str, int]
     """How many rows were refused, by code."""
     refused_file: str | None
-    """An NDJSON file with each refused row, its position and reason; None if there is none."""
+    """An NDJSON file with each refused row, its position and reason; None if there is none. Rows
+    by members who were erased are not in it."""
 
     def as_json(self) -> str:
         """The result as one JSON object."""
@@ -190,11 +193,13 @@ class _Import:
             line = json.dumps({"position": position, **asdict(refusal)}, default=str)
             refused_file.write(line.encode() + b"\n")
         refused_file.flush()
+        if outcome.erased:  # counted, and written nowhere
+            reasons[ERASED] = reasons.get(ERASED, 0) + outcome.erased
         self._settled = Checkpoint(
             rows=self._settled.rows + batch.rows,
             received=self._settled.received + outcome.received,
             duplicate=self._settled.duplicate + outcome.duplicate,
-            refused=self._settled.refused + len(refused),
+            refused=self._settled.refused + len(refused) + outcome.erased,
             reasons=reasons,
             refused_bytes=refused_file.tell(),
         )
@@ -213,7 +218,7 @@ class _Import:
             duplicate=settled.duplicate,
             refused=settled.refused,
             reasons=settled.reasons,
-            refused_file=str(refused_file) if settled.refused else None,
+            refused_file=str(refused_file) if settled.refused_bytes else None,
         )
 
 

@@ -55,6 +55,8 @@ class Outcome:
     duplicate: int = 0
     refused: tuple[tuple[str, Refusal], ...] = ()
     """Position and reason of each that ingest refused."""
+    erased: int = 0
+    """How many are by members who were erased; nothing is told of them but that."""
 
 
 class Door:
@@ -126,6 +128,7 @@ def _outcome(batch: Batch, answer: dict[str, Any]) -> Outcome:
         answer["received"],
         answer["duplicate"],
         tuple((batch.submissions[index][0], refusal) for index, refusal in refused.items()),
+        answer.get("erased", 0),  # an ingest of yesterday does not say it
     )
 
 

@@ -7,11 +7,11 @@ delete from delivery where heard < $1
 -- name: insert_posts
 -- In the order of their ids, so that two replicas wait for each other but never in a circle.
 insert into post (
-    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created,
-    said
+    community, post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest,
+    created, said
 )
 select
-    new.post, new.attributed_to,
+    $11, new.post, new.attributed_to,
     new.numbers::bigint[], new.stated::bigint[], new.stated_deletes::bigint[],
     new.operation, new.newest_live, new.digest, new.created, new.said::bytea[]
 from unnest(
@@ -26,7 +26,8 @@ on conflict do nothing
 returning post
 
 -- name: lock_posts
-select post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said
+select
+    post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said, erased
 from post
 where post = any($1::uuid[])
 order by post
@@ -49,8 +50,8 @@ from unnest(
 where post.post = new.post
 
 -- name: insert_interactions
-insert into interaction (id, attributed_to)
-select new.id, new.attributed_to
+insert into interaction (community, id, attributed_to)
+select $3, new.id, new.attributed_to
 from unnest($1::uuid[], $2::text[]) as new (id, attributed_to)
 order by new.id
 on conflict do nothing
@@ -81,3 +82,26 @@ with new as (
 )
 select member from seen left join before using (community, member)
 where before.appearance is distinct from seen.appearance
+
+-- name: erase_member
+-- A post keeps its identity and the numbers of its versions, so that none of them comes again.
+with posts as (
+    update post
+    set attributed_to = null, erased = true, digest = '', created = '', said = '{}'
+    where (community = $1 or community is null)
+        and encode(sha256(convert_to(attributed_to, 'UTF8')), 'hex') = $2
+    returning post
+), interactions as (
+    update interaction set attributed_to = null
+    where (community = $1 or community is null)
+        and encode(sha256(convert_to(attributed_to, 'UTF8')), 'hex') = $2
+    returning 1
+), looks as (
+    delete from member
+    where community = $1 and encode(sha256(convert_to(member, 'UTF8')), 'hex') = $2
+    returning 1
+)
+select
+    array(select post from posts) as posts,
+    (select count(*) from interactions) as interactions,
+    (select count(*) from looks) as looks

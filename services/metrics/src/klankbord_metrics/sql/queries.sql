@@ -404,3 +404,25 @@ join published_community using (community)
 
 -- name: count_uncounted
 select count(*) from touched_post
+
+-- Forgotten: the caller holds the community ------------------------------------------------------
+
+-- name: erase_member
+-- Somebody who never was stands in for the member in every row: what was counted stays as it was.
+with stand_in as materialized (
+  select gen_random_uuid() as author
+), posts as (
+  update post set author = stand_in.author
+  from stand_in
+  where community = $1
+    and encode(sha256(convert_to('p-' || replace(post.author::text, '-', ''), 'UTF8')), 'hex') = $2
+  returning 1
+), counted as (
+  update counted set author = stand_in.author
+  from stand_in
+  where community = $1
+    and encode(sha256(convert_to('p-' || replace(counted.author::text, '-', ''), 'UTF8')), 'hex')
+      = $2
+  returning 1
+)
+select (select count(*) from posts) as posts, (select count(*) from counted) as counted

@@ -68,3 +68,28 @@ from unnest(
     $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[],
     $9::text[]
 ) as given (post, sequence, policy, community, source, language, counted_at, labels)
+
+-- name: erase_member
+-- Posts keep their identity and sequence, verdicts their label and rule: the counts stay. Who wrote
+-- the post, what it was compared by and the words that were found in it go.
+with posts as (
+    update heard_post set author = null, text_key = null
+    where community = $1 and encode(sha256(convert_to(author, 'UTF8')), 'hex') = $2
+    returning post
+), links as (
+    delete from heard_link using posts where heard_link.post = posts.post
+    returning 1
+), verdicts as (
+    update verdict
+    set labels = (
+        select jsonb_agg(label || '{"evidence": []}' order by position)
+        from jsonb_array_elements(labels) with ordinality as found (label, position)
+    )
+    from posts
+    where verdict.post = posts.post
+    returning 1
+)
+select
+    (select count(*) from posts) as posts,
+    (select count(*) from links) as links,
+    (select count(*) from verdicts) as verdicts

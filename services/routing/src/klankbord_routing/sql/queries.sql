@@ -82,3 +82,22 @@ set state = 'withdrawn',
 from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[])
     as withdrawn (post, department, at, because)
 where feedback.post = withdrawn.post and feedback.department = withdrawn.department
+
+-- name: fetch_theirs
+-- The posts of a member: not those that are known to be of another community.
+select post from post
+where encode(sha256(convert_to(attributed_to, 'UTF8')), 'hex') = $2
+    and not exists (
+        select from feedback where feedback.post = post.post and feedback.community <> $1
+    )
+order by post
+
+-- name: erase_posts
+with posts as (
+    update post set attributed_to = null where post = any($1::uuid[])
+    returning 1
+), cases as (
+    update feedback set url = null where post = any($1::uuid[])
+    returning 1
+)
+select (select count(*) from posts) as posts, (select count(*) from cases) as cases

@@ -1,0 +1,90 @@
+"""Forgetting a person: what every service does alike.
+
+A person is known here by a digest alone. Whatever is taken in is asked for first
+(`without_erased`), and whoever is forgotten is noted before anything is deleted (`Erasing`), with
+an advisory lock between the two: so a batch in hand commits before the erasure looks, or sees it.
+docs/adr/0009 says what goes and what stays.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from klankbord_runtime.db import Connection, Queries
+from klankbord_runtime.faults import NotYetError
+from klankbord_runtime.work import Work
+from klankbord_schemas.erasure import ErasureCompleted
+from klankbord_schemas.event import Event
+from klankbord_schemas.identity import Person
+from klankbord_schemas.member import MemberErased as Erased
+
+PATIENCE = 600.0
+"""Seconds that one statement of an erasure may take: it may have to read a whole table."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What a service has forgotten."""
+
+    removed: Mapping[str, int]
+    """How many of its rows, by what they are."""
+    subjects: Sequence[str] = ()
+    """Of events that are about the person even where they name nobody: they leave the outbox."""
+
+
+Forget: TypeAlias = Callable[[Erased, Work], Awaitable[Forgotten]]
+"""Removes the service's own rows about the person."""
+
+
+class Erasures:
+    """The forgetting of one service."""
+
+    def __init__(self, service: str, queries: Queries) -> None:
+        self._service = service
+        self._queries = queries
+
+    async def erased_among(
+        self, connection: Connection, persons: Iterable[Person | None]
+    ) -> set[Person]:
+        """Which of these are forgotten. None of the others is, until the transaction ends."""
+        asked = {person for person in persons if person is not None}
+        if not asked:
+            return set()
+        scopes, digests = zip(*asked, strict=True)
+        rows = await connection.fetch(self._queries.fetch_erased, scopes, digests)
+        return {Person(row["scope"], row["person"]) for row in rows}
+
+    async def without_erased(
+        self, connection: Connection, events: Sequence[Event[Any]]
+    ) -> list[Event[Any]]:
+        """The events that are about nobody who is forgotten."""
+        persons = [event.person for event in events]
+        erased = await self.erased_among(connection, persons)
+        return [
+            event for event, person in zip(events, persons, strict=True) if person not in erased
+        ]
+
+    async def begin(self, connection: Connection, person: Person, work: Work) -> None:
+        """Wait for what is in hand, then let nothing about the person in any more."""
+        await connection.execute(self._queries.begin_erasure, timeout=PATIENCE)
+        await connection.execute(self._queries.note_erased, *person, work.now)
+
+    async def complete(self, event: Erased, forget: Forget, work: Work) -> None:
+        """Forget the person here, and say so when it is done.
+
+        Raises:
+            NotYetError: something about the person is still to be sent; try again.
+        """
+        await self.begin(work.connection, event.erased, work)
+        forgotten = await forget(event, work)
+        outbox = await work.connection.fetchrow(
+            self._queries.erase_outbox,
+            event.erased.digest,
+            forgotten.subjects,
+            timeout=PATIENCE,
+        )
+        assert outbox is not None
+        if outbox["waiting"]:
+            raise NotYetError(f"{outbox['waiting']} events about whoever is erased are to be sent")
+        removed = {**forgotten.removed, "outbox": outbox["deleted"]}
+        work.emit(ErasureCompleted.answering(event, self._service, removed, work.now))
