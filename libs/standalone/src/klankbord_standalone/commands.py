@@ -14,7 +14,7 @@ from rich.console import Console
 
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import check as check_bus
-from klankbord_standalone import apply, importing
+from klankbord_standalone import apply, erase, importing
 from klankbord_standalone.command import Place, command
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.demo import demo as play_demo
@@ -296,6 +296,52 @@ async def provision(
         for change in changes:
             out().print(str(change))
         out().print(f"{len(changes)} changes")
+
+
+@command(app, "erase-member")
+async def erase_member(
+    place: Place,
+    community: Annotated[str, typer.Option(help="Which community is to forget the member.")],
+    author: Annotated[
+        str | None, typer.Option(help="The pseudonym: `attributedTo` of an event of theirs.")
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option(help="Or the platform that knows the member, and …")
+    ] = None,
+    native_id: Annotated[str | None, typer.Option(help="… what it calls the member.")] = None,
+    wait: Annotated[
+        float, typer.Option(help="How many seconds the services have to answer.")
+    ] = 300,
+    rewrite: Annotated[
+        bool,
+        typer.Option(
+            "--rewrite",
+            help="Write PostgreSQL's tables anew, so that nothing is left in their free space "
+            "either. Each is locked meanwhile: what comes in waits.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Forget a person: in every service, in every stream, for good.
+
+    From then on nothing of theirs is taken in. Counts of the past stay. It may be run again at any
+    time, and should be after a backup was restored. A member who was never seen is refused from
+    then on, too.
+    """
+    result = await erase.run(
+        place,
+        community,
+        (author, platform, native_id),
+        wait,
+        asks=not yes,
+        rewrite=rewrite,
+        err=err(),
+    )
+    if as_json:
+        print_json(vars(result))
+    else:
+        erase.show(result, out())
 
 
 @asynccontextmanager
