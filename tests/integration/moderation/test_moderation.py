@@ -90,14 +90,14 @@ class Replicas:
 
     def __init__(self, database: Database, policy: AcceptedFile[Judge]) -> None:
         self.database = database
-        self._moderation = Moderation(Store(), policy)
+        self.moderation = Moderation(Store(), policy)
         self._running = asyncio.Semaphore(6)
         self.flagged: list[PostFlagged] = []
 
     async def judge(self, *events: PostReceived) -> None:
         async with self._running, self.database.transaction() as connection:
             work = Work(connection, NOON)
-            await self._moderation.judge(list(events), work)
+            await self.moderation.judge(list(events), work)
             await asyncio.sleep(0.002)  # hold the locks a little, so that others meet them
         self.flagged += [event for event in work.emitted if isinstance(event, PostFlagged)]
 

@@ -45,7 +45,7 @@ class Replicas:
 
     def __init__(self, database: Database, rules: AcceptedFile[Any]) -> None:
         self.database = database
-        self._routing = Routing(Store(), CUES, rules)
+        self.routing = Routing(Store(), CUES, rules)
         self._running = asyncio.Semaphore(6)
         self.said: list[Any] = []
 
@@ -54,8 +54,8 @@ class Replicas:
         posts = [event for event in batch if isinstance(event, PostReceived)]
         flags = [event for event in batch if isinstance(event, PostFlagged)]
         await asyncio.gather(
-            self._one(lambda work: self._routing.hear_posts(posts, work)),
-            self._one(lambda work: self._routing.hear_flags(flags, work)),
+            self._one(lambda work: self.routing.hear_posts(posts, work)),
+            self._one(lambda work: self.routing.hear_flags(flags, work)),
         )
 
     async def _one(self, handle: Callable[[Work], Awaitable[None]]) -> None:
