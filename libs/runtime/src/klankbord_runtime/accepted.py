@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from klankbord_runtime import audit
 from klankbord_runtime.db import Connection, load_queries
 from klankbord_runtime.refused import Problem, Refused
 
@@ -124,6 +125,7 @@ class AcceptedFile(Generic[T]):
         await asyncio.to_thread(self._parse, body)
         digest = _digest(body)
         await connection.execute(queries.accept_file, self.name, digest, body)
+        await audit.append(connection, "file.applied", file=self.name, digest=digest)
         return digest
 
     async def _offer(self, connection: Connection) -> str | None:
@@ -140,7 +142,9 @@ class AcceptedFile(Generic[T]):
             log.error("%s", self._problem)  # noqa: TRY400 - the traceback tells a reader nothing
             return None
         digest = _digest(body)
-        await connection.execute(queries.offer_file, self.name, digest, body)
+        async with connection.transaction():
+            if await connection.fetchval(queries.offer_file, self.name, digest, body):
+                await audit.append(connection, "file.accepted", file=self.name, digest=digest)
         return digest
 
     def _required(self) -> tuple[str, T]:

@@ -12,6 +12,7 @@ import asyncpg
 import uvloop
 
 from klankbord_runtime.accepted import Refused
+from klankbord_runtime.audit import NoAuditError
 from klankbord_runtime.migrate import MigrationChangedError, SchemaBehindError, migrate
 from klankbord_runtime.service import Service
 from klankbord_runtime.settings import ServiceSettings
@@ -56,7 +57,7 @@ def command(
                 runner.run(service.run())
     except Refused as refused:
         _end(3, f"{given.path}: refused\n{refused}")
-    except (SchemaBehindError, MigrationChangedError) as error:
+    except (SchemaBehindError, MigrationChangedError, NoAuditError) as error:
         _end(1, str(error))
     except (OSError, asyncpg.PostgresError) as error:
         _end(1, f"klankbord-{name}: {type(error).__name__}: {error}")

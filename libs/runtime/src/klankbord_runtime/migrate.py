@@ -11,6 +11,7 @@ from importlib.resources import files
 
 import asyncpg
 
+from klankbord_runtime import audit
 from klankbord_runtime.db import Connection
 
 RUNTIME = "klankbord_runtime"
@@ -59,6 +60,7 @@ async def migrate(url: str, package: str, schema: str) -> list[str]:
 
     Raises:
         MigrationChangedError: an applied file has other content today.
+        NoAuditError: the database was not provisioned by this build.
         asyncpg.PostgresError: a file failed; it was rolled back and those before it stand.
     """
     connection = await asyncpg.connect(url, timeout=10, server_settings={"search_path": schema})
@@ -78,6 +80,12 @@ async def migrate(url: str, package: str, schema: str) -> list[str]:
                     migration.package,
                     migration.name,
                     migration.checksum,
+                )
+                await audit.append(
+                    connection,
+                    "migration.applied",
+                    migration=f"{migration.package}/{migration.name}",
+                    checksum=migration.checksum,
                 )
         return [f"{migration.package}/{migration.name}" for migration in missing]
     finally:

@@ -13,6 +13,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any, Literal, TypeAlias
 
 import asyncpg
@@ -20,6 +21,7 @@ from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
+from klankbord_runtime import audit
 from klankbord_runtime.permissions import Subscriber
 from klankbord_schemas.topology import CONSUMERS, STREAMS, Consumer, Stream
 
@@ -263,8 +265,9 @@ async def provision_database(admin_url: str, passwords: Mapping[str, str]) -> li
     """Make the roles and schemas of the services, and deny everything else.
 
     Each service gets a role `klankbord_<service>` that owns the schema `<service>` and reaches no
-    other. `klankbord_reader` sees the views that a schema publishes (each migration grants its
-    own). A password is set anew each time, so giving another one rotates it. Nothing is dropped.
+    other, and may append to the audit log. `klankbord_reader` sees that log, and the views that a
+    schema publishes (each migration grants its own). A password is set anew each time, so giving
+    another one rotates it. Nothing is dropped.
 
     Args:
         admin_url: a URI of a role that may create roles, to the database to provision.
@@ -281,10 +284,15 @@ async def provision_database(admin_url: str, passwords: Mapping[str, str]) -> li
             before = await _existing(connection)
             database = await connection.fetchval("select current_database()")
             await connection.execute(_provisioning(database, passwords, before))
-            after = await _existing(connection)
+            changes = [
+                Change("created", what) for what in sorted(await _existing(connection) - before)
+            ]
+            if changes:
+                told = [str(change) for change in changes]
+                await audit.append(connection, "database.provisioned", changes=told)
     finally:
         await connection.close()
-    return [Change("created", what) for what in sorted(after - before)]
+    return changes
 
 
 async def _existing(connection: "asyncpg.Connection[Any]") -> set[str]:
@@ -300,6 +308,7 @@ def _provisioning(database: str, passwords: Mapping[str, str], existing: set[str
     statements = [
         f"revoke all on database {_identifier(database)} from public",
         "revoke all on schema public from public",
+        files("klankbord_runtime").joinpath("sql", "provision", "audit.sql").read_text("utf-8"),
     ]
     for name, password in passwords.items():
         role = _identifier(f"klankbord_{name}")
@@ -319,12 +328,20 @@ def _provisioning(database: str, passwords: Mapping[str, str], existing: set[str
             f"grant {role} to current_user",
             f"create schema if not exists {schema} authorization {role}",
             f"revoke all on schema {schema} from public",
+            f"grant usage on schema audit to {role}",
+            f"grant execute on function audit.append to {role}",
             f"alter role {role} set search_path = {schema}",
         ]
         if READER in passwords:
             statements.append(
                 f"grant usage on schema {schema} to {_identifier(f'klankbord_{READER}')}"
             )
+    if READER in passwords:
+        reader = _identifier(f"klankbord_{READER}")
+        statements += [
+            f"grant usage on schema audit to {reader}",
+            f"grant select on audit.entry to {reader}",
+        ]
     return ";\n".join(statements)
 
 

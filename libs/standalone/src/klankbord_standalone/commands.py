@@ -11,7 +11,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
+from klankbord_runtime.audit import problems
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import check as check_bus
 from klankbord_standalone import apply, erase, importing
@@ -27,6 +29,7 @@ from klankbord_standalone.report_html import render_html
 from klankbord_standalone.report_reader import read_report
 from klankbord_standalone.report_text import render_text
 from klankbord_standalone.sample import SEED
+from klankbord_standalone.servers import Installation
 from klankbord_standalone.standalone import reach
 from klankbord_standalone.status import read_status
 from klankbord_standalone.status import show as show_status
@@ -52,12 +55,14 @@ subscriber = typer.Typer(no_args_is_help=True, help="Third parties that read eve
 policy = typer.Typer(no_args_is_help=True, help="The moderation policy.")
 routing = typer.Typer(no_args_is_help=True, help="The routing rules.")
 config = typer.Typer(no_args_is_help=True, help="klankbord.yaml: communities and sources.")
+audit = typer.Typer(no_args_is_help=True, help="What administrators did, in a chain of hashes.")
 for name, group in {
     "dlq": dlq,
     "subscriber": subscriber,
     "policy": policy,
     "routing": routing,
     "config": config,
+    "audit": audit,
 }.items():
     app.add_typer(group, name=name)
 
@@ -84,6 +89,12 @@ Community = Annotated[
 def say(message: str) -> None:
     """Tell the user what is being done; not part of the result."""
     err().print(f"[dim]· {message} …[/dim]")
+
+
+async def tell_head(installation: Installation) -> None:
+    """Tell the hash that vouches for the audit log up to here; not part of the result."""
+    entries = await installation.audit_log(last=1)
+    err().print(f"[dim]audit {''.join(entry.hash for entry in entries)}[/dim]", soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -296,6 +307,7 @@ async def provision(
         for change in changes:
             out().print(str(change))
         out().print(f"{len(changes)} changes")
+        await tell_head(installation)
 
 
 @command(app, "erase-member")
@@ -345,18 +357,18 @@ async def erase_member(
 
 
 @asynccontextmanager
-async def _queue(place: Place) -> AsyncIterator[DeadLetterQueue]:
+async def _queue(place: Place) -> AsyncIterator[tuple[Installation, DeadLetterQueue]]:
     async with (
         reach(place.home, place.elsewhere) as installation,
         dead_letters(installation) as queue,
     ):
-        yield queue
+        yield installation, queue
 
 
 @command(dlq, "list")
 async def dlq_list(place: Place, as_json: Json = False) -> None:
     """Show the events that a consumer could not handle, and why."""
-    async with _queue(place) as queue:
+    async with _queue(place) as (_, queue):
         kept = [letter async for letter in queue.all()]
     if as_json:
         print_json([letter.as_json() for letter in kept])
@@ -367,7 +379,7 @@ async def dlq_list(place: Place, as_json: Json = False) -> None:
 @command(dlq, "show")
 async def dlq_show(place: Place, number: int) -> None:
     """Show one of them whole."""
-    async with _queue(place) as queue:
+    async with _queue(place) as (_, queue):
         kept = await queue.get(number)
     out().print_json(json.dumps(kept.as_json(), default=str))
 
@@ -381,13 +393,16 @@ async def dlq_replay(
     """Give them once more to the consumer that could not handle them: mend the cause first."""
     if (number is None) is not all_:
         raise UsageError("give one number, or --all")
-    async with _queue(place) as queue:
+    async with _queue(place) as (installation, queue):
         chosen = (
             [kept async for kept in queue.all()] if number is None else [await queue.get(number)]
         )
+        if chosen:
+            await installation.note("letters.replayed", numbers=[kept.number for kept in chosen])
         for kept in chosen:
             await queue.replay(kept)
-    out().print(f"replayed {len(chosen)}")
+        out().print(f"replayed {len(chosen)}")
+        await tell_head(installation)
 
 
 @command(dlq, "discard")
@@ -398,9 +413,17 @@ async def dlq_discard(
 ) -> None:
     """Give one of them up; the event and the reason are kept in logs/discarded.ndjson."""
     record = place.home.logs / "discarded.ndjson"
-    async with _queue(place) as queue:
-        await queue.discard(await queue.get(number), reason, record)
-    out().print(f"discarded {number}; it is kept in {record}", soft_wrap=True)
+    async with _queue(place) as (installation, queue):
+        kept = await queue.get(number)
+        await installation.note(
+            "letter.discarded",
+            number=number,
+            consumer=kept.letter.consumer,
+            stream_sequence=kept.letter.stream_sequence,
+        )
+        await queue.discard(kept, reason, record)
+        out().print(f"discarded {number}; it is kept in {record}", soft_wrap=True)
+        await tell_head(installation)
 
 
 @command(subscriber, "add")
@@ -421,13 +444,62 @@ async def subscriber_add(
     """
     guest = wanted(name, tuple(subjects))
     async with reach(place.home, place.elsewhere, make=True) as installation:
+        await installation.note(
+            "subscriber.added", name=guest.name, stream=guest.stream, subjects=guest.subjects
+        )
         invitation = await invite(installation, guest, creds)
+        await tell_head(installation)
     if as_json:
         print_json(vars(invitation))
         return
     for field, value in vars(invitation).items():
         told = " ".join(value) if isinstance(value, list) else value
         out().print(f"{field:<14}{told}", soft_wrap=True)
+
+
+@command(audit, "list")
+async def audit_list(
+    place: Place,
+    last: Annotated[int | None, typer.Option(min=1, help="Only the last so many.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what was done, when and by which database role, the oldest first."""
+    async with reach(place.home, place.elsewhere) as installation:
+        entries = await installation.audit_log(last)
+    if as_json:
+        print_json([entry.as_json() for entry in entries])
+        return
+    table = Table("number", "at", "role", "act", "details", "hash", box=None, header_style="dim")
+    for entry in entries:
+        moment = f"{entry.at:%Y-%m-%d %H:%M:%S}"
+        short = f"{entry.hash[:12]}…"
+        table.add_row(str(entry.number), moment, entry.role, entry.act, entry.details, short)
+    out().print(table)
+
+
+@command(audit, "verify")
+async def audit_verify(
+    place: Place,
+    head: Annotated[
+        str | None,
+        typer.Option(help="A hash that was told after an act: it and all before must be there."),
+    ] = None,
+) -> None:
+    """See whether the log is whole: no entry changed, removed or moved. Exit code 1: it is not.
+
+    Without --head nobody can see whether the last entries were removed: keep the hash that is told
+    after each act somewhere else.
+    """
+    async with reach(place.home, place.elsewhere) as installation:
+        entries = await installation.audit_log()
+    found = list(problems(entries, head))
+    for problem in found:
+        out().print(problem, soft_wrap=True)
+    if found:
+        raise typer.Exit(1)
+    out().print(f"{len(entries)} entries, none changed, none missing before the last")
+    if entries:
+        out().print(f"head {entries[-1].hash}", soft_wrap=True)
 
 
 def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
@@ -445,6 +517,7 @@ def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
         place.home.prepare()
         async with reach(place.home, place.elsewhere) as installation:
             await apply.apply(place.home, installation, kind, file)
+            await tell_head(installation)
 
     put_in_force.__doc__ = (
         f"Put {what} in force for every replica, now. Exit code 3: refused, the last one stays."

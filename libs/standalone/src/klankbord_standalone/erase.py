@@ -63,6 +63,8 @@ class Result:
     """How many messages were looked at."""
     discarded: int = 0
     """How many dead letters that were discarded before, in the file that keeps them."""
+    head: str = ""
+    """The hash that vouches for the audit log up to this erasure."""
     left: int = 0
     """How many messages a second look found: none, or something is wrong."""
     refused_files: list[str] = field(default_factory=list)
@@ -259,7 +261,9 @@ def forget_discarded(file: Path, member: Member) -> int:
 
 def naming(folder: Path, member: Member) -> list[str]:
     """The files in a folder that hold the member's pseudonym or native id."""
-    needles = [json.dumps(name).encode() for name in (member.pseudonym, member.native_id) if name]
+    quoted = [json.dumps(name) for name in (member.pseudonym, member.native_id) if name]
+    # a refused row may stand there as JSON, or as a text that holds JSON
+    needles = [text.encode() for name in quoted for text in (name, json.dumps(name)[1:-1])]
     return [
         str(file)
         for file in sorted(folder.glob("*.ndjson"))
@@ -308,6 +312,7 @@ def show(result: Result, out: Console) -> None:
             f"[bold]{file}[/bold] holds refused rows that name the member: delete it",
             soft_wrap=True,
         )
+    out.print(f"[dim]audit {result.head}[/dim]", soft_wrap=True)
     out.print("Not covered:")
     for what in NOT_COVERED:
         out.print(f"  {what}", soft_wrap=True)
@@ -354,6 +359,7 @@ async def run(
                 installation, member, place.home.data, shown.update, wait, rewrite=rewrite
             )
             result = await erasing.run()
+        result.head = (await installation.audit_log(last=1))[-1].hash
     if result.left:
         raise ExplainedError(
             f"{result.left} events about the member came while this one ran: run it again"

@@ -8,9 +8,11 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import nats
 from nats.aio.client import Client
 
+from klankbord_runtime import audit
 from klankbord_runtime.bus import reachable
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import Change, apply, create_database, provision_database
@@ -20,6 +22,7 @@ from klankbord_standalone.nats_server import NatsServer
 from klankbord_standalone.postgres_server import PostgresServer
 
 DATABASE = "klankbord"
+CONNECT_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,30 @@ class Installation:
         """Make streams, consumers, roles and schemas what they should be; says what was changed."""
         changes = await provision_database(self.admin_url, self.credentials.database_passwords())
         async with self.client(PROVISION) as client:
-            return changes + await apply(client, replicas)
+            on_the_bus = await apply(client, replicas)
+        if on_the_bus:
+            await self.note("bus.provisioned", changes=[str(change) for change in on_the_bus])
+        return changes + on_the_bus
+
+    async def note(self, act: str, **details: object) -> None:
+        """Write an act down in the audit log: before it is done, so that none goes unwritten.
+
+        Raises:
+            asyncpg.PostgresError, OSError: the database does not take it; do not act.
+        """
+        connection = await asyncpg.connect(self.admin_url, timeout=CONNECT_TIMEOUT)
+        try:
+            await audit.append(connection, act, **details)
+        finally:
+            await connection.close()
+
+    async def audit_log(self, last: int | None = None) -> list[audit.Entry]:
+        """The last entries of the audit log, or all, the oldest first."""
+        connection = await asyncpg.connect(self.postgres_url("reader"), timeout=CONNECT_TIMEOUT)
+        try:
+            return await audit.read(connection, last)
+        finally:
+            await connection.close()
 
 
 async def _raised_anyway(_error: Exception) -> None:

@@ -2,6 +2,7 @@
 
 from klankbord_ingest.store import Store
 from klankbord_ingest.usecases import Forgetting
+from klankbord_runtime import audit
 from klankbord_runtime.service import Service
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_schemas import MemberErased, Person
@@ -20,6 +21,12 @@ async def erase(settings: ServiceSettings, person: Person) -> MemberErased:
     await service.open()
     try:
         async with service.work() as work:
+            await audit.append(
+                work.connection,
+                "member.erased",
+                community=person.community,
+                member_digest=person.digest,
+            )
             return await forgetting.erase(person, work)
     finally:
         await service.close()

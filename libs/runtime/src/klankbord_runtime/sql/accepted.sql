@@ -19,7 +19,8 @@ where $2 is distinct from (
     select digest from accepted_file
     where name = $1 and offered is not null order by offered desc, digest limit 1
 )
-on conflict (name, digest) do update set accepted = excluded.accepted, offered = excluded.offered;
+on conflict (name, digest) do update set accepted = excluded.accepted, offered = excluded.offered
+returning true;
 
 -- name: fetch_accepted_file
 -- The newest, unless it is the one that is known already ($2).

@@ -1,0 +1,132 @@
+"""Which messages are about a member: theirs, and not those of whoever quotes them."""
+
+import base64
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from klankbord_runtime.deadletter import DeadLetter
+from klankbord_schemas import Interaction, InteractionReceived, Post, PostReceived, post_identity
+from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.erase import forget_discarded, member_of, naming
+from klankbord_standalone.explained import UsageError
+from klankbord_standalone.scan import Member, Search
+from klankbord_standalone.servers import Installation
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+THEM = Member("acme", "p-" + "1" * 32, native_id="añna")
+OTHER = "p-" + "2" * 32
+
+
+def post(native_id: str, author: str | None, version: int = 1, **more: Any) -> bytes:
+    said = {
+        "community": "acme", "source": "forum", "platform": "forum", "native_id": native_id,
+        "post": post_identity("acme", "forum", native_id), "operation": "create",
+        "published": NOON, "published_trust": "attested", "attributed_to": author, "content": "x",
+    }  # fmt: skip
+    return PostReceived.of(Post.model_validate(said | more), version, NOON).to_json()
+
+
+def like(post_id: str, author: str | None) -> bytes:
+    done = Interaction(
+        community="acme", source="forum", platform="forum", kind="like", attributed_to=author,
+        post=post_identity("acme", "forum", post_id), published=NOON, published_trust="attested",
+    )  # fmt: skip
+    return InteractionReceived.of(done, NOON).to_json()
+
+
+def letter(body: bytes, detail: str = "") -> bytes:
+    return DeadLetter.model_construct(
+        stream="INGEST", stream_sequence=1, consumer="metrics-ingest", subject="x", reason="bug",
+        detail=detail, deliveries=3, died=NOON, body=body,
+    ).model_dump_json().encode()  # fmt: skip
+
+
+def found(*messages: bytes, stream: str = "INGEST") -> list[int]:
+    search = Search(THEM)
+    for place, message in enumerate(messages):
+        search.hear(stream, place, message)
+    traces = search.finish()
+    assert traces.read == len(messages)
+    return sorted(traces.places.get(stream, []))
+
+
+def test_what_they_said_and_did_is_found_and_nothing_of_others() -> None:
+    theirs = THEM.pseudonym
+    assert found(post("1", theirs), post("2", OTHER), like("2", theirs), like("1", OTHER)) == [0, 2]
+
+
+def test_in_another_community_they_stay() -> None:
+    assert found(post("1", THEM.pseudonym, community="other")) == []
+
+
+def test_a_version_that_names_nobody_is_theirs_with_the_post_in_whatever_order() -> None:
+    delete, nobodys = (post(n, None, 2, operation="delete") for n in ("1", "2"))
+    theirs = post("1", THEM.pseudonym)
+    assert found(delete, nobodys, theirs) == [0, 2]
+    assert found(theirs, nobodys, delete) == [0, 2]
+
+
+def test_whoever_quotes_them_is_not_them() -> None:
+    assert found(post("1", OTHER, content=f'she is "{THEM.pseudonym}", "añna"')) == []
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_what_cannot_be_read_is_theirs_if_it_names_them(*, ascii_only: bool) -> None:
+    unread = json.dumps({"who": "añna"}, ensure_ascii=ascii_only).encode()
+    other = json.dumps({"who": "añnabel"}, ensure_ascii=ascii_only).encode()
+    assert found(unread, other, THEM.pseudonym.encode(), b"\xff") == [0, 2]
+
+
+def test_a_dead_letter_is_judged_by_the_event_in_it() -> None:
+    theirs, others = post("1", THEM.pseudonym), post("2", OTHER)
+    assert base64.b64encode(THEM.pseudonym.encode()) not in letter(theirs), "it is in base64"
+    letters = letter(theirs), letter(others), letter(b'{"who": "a\\u00f1na"}'), b"no letter"
+    assert found(*letters, stream="DEAD") == [0, 2]
+
+
+def test_discarded_letters_of_theirs_are_taken_out_of_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "discarded.ndjson"
+    bodies = [post("1", THEM.pseudonym), post("2", OTHER), post("3", THEM.pseudonym)]
+    lines = [json.dumps({"number": n, "body": b.decode()}) + "\n" for n, b in enumerate(bodies)]
+    file.write_text("".join(lines))
+    assert forget_discarded(file, THEM) == 2
+    assert file.read_text() == lines[1]
+    assert forget_discarded(file, THEM) == 0
+    assert forget_discarded(tmp_path / "none", THEM) == 0
+
+
+def test_files_of_refused_rows_that_name_them_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.refused.ndjson").write_text(json.dumps({"row": {"author": "añna"}}))
+    within = json.dumps({"author": "añna"})
+    (tmp_path / "a2.refused.ndjson").write_text(json.dumps({"row": within}))
+    (tmp_path / "b.refused.ndjson").write_text(json.dumps({"row": {"author": "bert"}}))
+    told = [str(tmp_path / f"{name}.refused.ndjson") for name in ("a", "a2")]
+    assert naming(tmp_path, THEM) == told
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (("anna", None, None), "'anna' is no pseudonym"),
+        ((None, "forum", None), "--platform and --native-id together"),
+        ((OTHER, None, "1"), "--platform and --native-id together"),
+        ((None, None, None), "give --author"),
+    ],
+)
+def test_whoever_is_named_badly_is_asked_for_properly(
+    tmp_path: Path, names: tuple[str | None, ...], problem: str
+) -> None:
+    installation = Installation("", "", Credentials.create(tmp_path))
+    with pytest.raises(UsageError, match=problem):
+        member_of(installation, "acme", *names)
+
+
+def test_a_member_is_named_by_pseudonym_or_by_what_the_platform_calls_them(tmp_path: Path) -> None:
+    installation = Installation("", "", Credentials.create(tmp_path))
+    by_id = member_of(installation, "acme", None, "forum", "anna")
+    assert by_id.native_id == "anna"
+    assert member_of(installation, "acme", by_id.pseudonym, None, None).person == by_id.person
