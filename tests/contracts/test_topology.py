@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from klankbord_schemas import EVENTS
+from klankbord_schemas import EVENTS, MemberErased
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.topology import (
     CONSUMERS,
@@ -92,6 +92,12 @@ def test_a_consumer_reads_what_its_stream_keeps(reader: Consumer) -> None:
     assert {stream_of(event).name for event in reader.events} == {reader.stream}
     assert reader.service in {service.name for service in SERVICES}
     assert consumer(reader.name) is reader
+
+
+def test_every_service_is_asked_to_forget() -> None:
+    for service in SERVICES:
+        reader = consumer(f"{service.name}-erasures")
+        assert (reader.service, reader.events) == (service.name, (MemberErased,))
 
 
 def test_names_are_used_once() -> None:

@@ -100,8 +100,8 @@ async def erasure(scene: Stage) -> int:
     await scene.settled()
     assert await measured(scene) == counted
     after = await found_on_disk(scene, planted)
-    for what, count in after.items():
-        print(f"found after the erasure: {what}, {count} times")
+    if after:
+        print(f"found after the erasure: {dict(after)}")
     return after.total()
 
 
@@ -271,5 +271,4 @@ def search(files: list[Path], needles: dict[str, bytes]) -> Counter[str]:
         for what, needle in needles.items():
             if count := held.count(needle):
                 found[what] += count
-                print(f"  {what}: {count} in {file}")
     return found

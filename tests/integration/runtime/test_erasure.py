@@ -99,15 +99,28 @@ async def test_a_batch_that_comes_during_an_erasure_waits_and_sees_it(
             return [event for event in kept if isinstance(event, PostReceived)]
 
     async with service.work() as work:
-        await service.erasures.begin(work.connection, PERSON, work)
+        await service.erasures.begin(work.connection, PERSON, work.now)
         coming = asyncio.create_task(batch())
         await someone_waits(installation)
     assert [event.data.native_id for event in await coming] == ["b", "c"]
 
 
+async def test_a_long_erasure_holds_up_no_batch(service: Service) -> None:
+    async def forget(_event: MemberErased, _work: Work) -> Forgotten:
+        async with service.work() as batch:  # would wait for ever, were there a lock
+            events = [said("theirs", THEM), said("other", OTHER)]
+            (kept,) = await service.erasures.without_erased(batch.connection, events)
+        assert kept == events[1]
+        return Forgotten({})
+
+    async with service.work() as work:
+        await service.erasures.complete(ERASED, forget, work)
+    assert len(work.emitted) == 1
+
+
 async def test_a_member_is_erased_in_one_community_only(service: Service) -> None:
     async with service.work() as work:
-        await service.erasures.begin(work.connection, PERSON, work)
+        await service.erasures.begin(work.connection, PERSON, work.now)
     elsewhere = PERSON._replace(community="elsewhere")
     async with service.work() as work:
         asked = [PERSON, elsewhere, None]

@@ -1,16 +1,19 @@
 """Forgetting a person: what every service does alike.
 
 A person is known here by a digest alone. Whatever is taken in is asked for first
-(`without_erased`), and whoever is forgotten is noted before anything is deleted (`Erasing`), with
-an advisory lock between the two: so a batch in hand commits before the erasure looks, or sees it.
-docs/adr/0009 says what goes and what stays.
+(`without_erased`), under a shared advisory lock. Whoever is to be forgotten is noted first, under
+the exclusive one and in a transaction of its own (`begin`): when that commits, every batch that was
+in hand has committed, and every later one sees the note. So what follows finds all there is, holds
+up nobody however long it takes, and nothing comes after it. docs/adr/0009 says what goes and what
+stays.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeAlias
 
-from klankbord_runtime.db import Connection, Queries
+from klankbord_runtime.db import Connection, Database, Queries
 from klankbord_runtime.faults import NotYetError
 from klankbord_runtime.work import Work
 from klankbord_schemas.erasure import ErasureCompleted
@@ -39,8 +42,9 @@ Forget: TypeAlias = Callable[[Erased, Work], Awaitable[Forgotten]]
 class Erasures:
     """The forgetting of one service."""
 
-    def __init__(self, service: str, queries: Queries) -> None:
+    def __init__(self, service: str, database: Database, queries: Queries) -> None:
         self._service = service
+        self._database = database
         self._queries = queries
 
     async def erased_among(
@@ -64,10 +68,10 @@ class Erasures:
             event for event, person in zip(events, persons, strict=True) if person not in erased
         ]
 
-    async def begin(self, connection: Connection, person: Person, work: Work) -> None:
-        """Wait for what is in hand, then let nothing about the person in any more."""
+    async def begin(self, connection: Connection, person: Person, now: datetime) -> None:
+        """Wait for what is in hand, then let nothing about the person in, once this commits."""
         await connection.execute(self._queries.begin_erasure, timeout=PATIENCE)
-        await connection.execute(self._queries.note_erased, *person, work.now)
+        await connection.execute(self._queries.note_erased, *person, now)
 
     async def complete(self, event: Erased, forget: Forget, work: Work) -> None:
         """Forget the person here, and say so when it is done.
@@ -75,7 +79,9 @@ class Erasures:
         Raises:
             NotYetError: something about the person is still to be sent; try again.
         """
-        await self.begin(work.connection, event.erased, work)
+        async with self._database.transaction() as connection:
+            await self.begin(connection, event.erased, work.now)
+        await work.connection.execute(self._queries.take_time)
         forgotten = await forget(event, work)
         outbox = await work.connection.fetchrow(
             self._queries.erase_outbox,

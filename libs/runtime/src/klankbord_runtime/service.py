@@ -89,7 +89,7 @@ class Service:
             self.database, self._client, self._queries, settings.outbox, self.metrics
         )
         self._dead_letters = DeadLetters(self._client)
-        self.erasures = Erasures(name, self._queries)
+        self.erasures = Erasures(name, self.database, self._queries)
         """Who is forgotten, for what takes in otherwise than from the bus."""
         self._watchdog = Watchdog(lambda: self.connected or not self._was_connected)
         self._subscriptions: list[Subscription] = []

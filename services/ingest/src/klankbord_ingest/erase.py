@@ -21,12 +21,13 @@ async def erase(settings: ServiceSettings, person: Person) -> MemberErased:
     await service.open()
     try:
         async with service.work() as work:
+            event = await forgetting.erase(person, work)
             await audit.append(
                 work.connection,
                 "member.erased",
                 community=person.community,
                 member_digest=person.digest,
             )
-            return await forgetting.erase(person, work)
+        return event
     finally:
         await service.close()

@@ -245,7 +245,7 @@ class Forgetting:
 
         Nobody needs to be known: who never came is refused all the same, should they come.
         """
-        await self._erasures.begin(work.connection, person, work)
+        await self._erasures.begin(work.connection, person, work.now)
         erasure = Erasure(community=person.community, member_digest=person.digest)
         event = MemberErased.of(erasure, work.now)
         work.emit(event)
