@@ -11,8 +11,9 @@ import pytest
 from klankbord_runtime.deadletter import DeadLetter
 from klankbord_schemas import Interaction, InteractionReceived, Post, PostReceived, post_identity
 from klankbord_standalone.credentials import Credentials
-from klankbord_standalone.erase import forget_discarded, member_of, naming
+from klankbord_standalone.erase import member_of
 from klankbord_standalone.explained import UsageError
+from klankbord_standalone.member_files import forget_discarded, naming
 from klankbord_standalone.scan import Member, Search
 from klankbord_standalone.servers import Installation
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from klankbord_runtime.audit import problems
 from klankbord_runtime.permissions import PROVISION
@@ -469,12 +468,11 @@ async def audit_list(
     if as_json:
         print_json([entry.as_json() for entry in entries])
         return
-    table = Table("number", "at", "role", "act", "details", "hash", box=None, header_style="dim")
     for entry in entries:
-        moment = f"{entry.at:%Y-%m-%d %H:%M:%S}"
-        short = f"{entry.hash[:12]}…"
-        table.add_row(str(entry.number), moment, entry.role, entry.act, entry.details, short)
-    out().print(table)
+        line = (
+            f"{entry.number:>5}  {entry.at:%Y-%m-%d %H:%M:%S}  {entry.role:<20}  {entry.act:<21}  "
+        )
+        out().print(f"{line}{entry.details}", soft_wrap=True, markup=False)
 
 
 @command(audit, "verify")

@@ -5,14 +5,12 @@ and says so, and only then are the streams read: by then nothing about the membe
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import typer
 from nats.aio.client import Client
 from pydantic import SecretStr
@@ -22,19 +20,22 @@ from rich.table import Table
 from klankbord_ingest.erase import erase
 from klankbord_ingest.keys import read_pseudonym_key
 from klankbord_ingest.pseudonym import is_pseudonym, pseudonym
+from klankbord_ingest.sources import parse_sources
 from klankbord_runtime.permissions import OPERATOR
 from klankbord_runtime.settings import PostgresSettings, ServiceSettings
 from klankbord_schemas import ErasureCompleted
 from klankbord_schemas.topology import SERVICES, stream_of
+from klankbord_standalone.apply import checked
 from klankbord_standalone.command import Place
 from klankbord_standalone.explained import ExplainedError, NothingHereError, UsageError
 from klankbord_standalone.importing import SLUG
-from klankbord_standalone.scan import Member, Search, Traces, delete, find, read
+from klankbord_standalone.member_files import forget_discarded, naming
+from klankbord_standalone.scan import Member, Traces, delete, find, read
 from klankbord_standalone.servers import Installation
 from klankbord_standalone.standalone import reach, start
+from klankbord_standalone.vacuum import vacuum
 
 LOOK_EVERY = 0.5
-VACUUM_PATIENCE = 3600.0
 
 NOT_COVERED = (
     "what others quoted of the member",
@@ -69,6 +70,12 @@ class Result:
     """How many messages a second look found: none, or something is wrong."""
     refused_files: list[str] = field(default_factory=list)
     """Files of rows that an import refused, which name the member: for the operator to look at."""
+
+    @property
+    def was_known(self) -> bool:
+        """Whether anything at all was removed."""
+        kept = (count for removed in self.services.values() for count in removed.values())
+        return any(kept) or bool(self.streams)
 
 
 def member_of(
@@ -172,7 +179,8 @@ class Erasing:
             self._home / "logs" / "discarded.ndjson", self._member
         )
         self.result.refused_files = naming(self._home / "imports", self._member)
-        await self._vacuum()
+        self._tell("clearing the space of deleted rows")
+        await vacuum(self._installation, rewrite=self._rewrite)
         return self.result
 
     async def _answers(self, client: Client, erasure: UUID) -> None:
@@ -203,80 +211,6 @@ class Erasing:
                 "goes on"
             ) from None
 
-    async def _vacuum(self) -> None:
-        """Clear the space of deleted rows now: a few rows of a large table wait for that for ever.
-
-        The statistics are made anew, since they hold the commonest values of each column. Even so
-        PostgreSQL leaves bytes in the free space of its pages, unless it writes a table anew.
-        """
-        how = "full, analyze" if self._rewrite else "analyze"
-        for service in SERVICES:
-            self._tell(f"clearing the space of deleted rows of {service.name}")
-            connection = await asyncpg.connect(self._installation.postgres_url(service.name))
-            try:
-                await vacuum(connection, how)
-            finally:
-                await connection.close()
-        connection = await asyncpg.connect(self._installation.admin_url)
-        try:
-            statistics = (
-                f"vacuum ({'full' if self._rewrite else 'analyze'}) pg_catalog.pg_statistic"
-            )
-            await connection.execute(statistics, timeout=VACUUM_PATIENCE)
-        finally:
-            await connection.close()
-
-
-async def vacuum(connection: "asyncpg.Connection[asyncpg.Record]", how: str) -> None:
-    """Clear the space of deleted rows of every table in the connection's schema.
-
-    Args:
-        connection: as the role that owns them.
-        how: PostgreSQL's options of VACUUM.
-    """
-    rows = await connection.fetch(
-        "select quote_ident(relname) as name from pg_class"
-        " where relnamespace = current_schema::regnamespace and relkind = 'r' order by relname"
-    )
-    for row in rows:
-        try:
-            await connection.execute(f"vacuum ({how}) {row['name']}", timeout=VACUUM_PATIENCE)
-        except asyncpg.UndefinedTableError:
-            continue  # a partition of the outbox whose time had come
-
-
-def forget_discarded(file: Path, member: Member) -> int:
-    """Take the member out of the file of discarded dead letters; gives how many there were."""
-    try:
-        lines = file.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        return 0
-    kept = [line for line in lines if not _is_theirs(line, member)]
-    if len(kept) < len(lines):
-        new = file.with_suffix(".new")
-        new.write_bytes(b"".join(kept))
-        new.replace(file)
-    return len(lines) - len(kept)
-
-
-def naming(folder: Path, member: Member) -> list[str]:
-    """The files in a folder that hold the member's pseudonym or native id."""
-    quoted = [json.dumps(name) for name in (member.pseudonym, member.native_id) if name]
-    # a refused row may stand there as JSON, or as a text that holds JSON
-    needles = [text.encode() for name in quoted for text in (name, json.dumps(name)[1:-1])]
-    return [
-        str(file)
-        for file in sorted(folder.glob("*.ndjson"))
-        if any(needle in file.read_bytes() for needle in needles)
-    ]
-
-
-def _is_theirs(line: bytes, member: Member) -> bool:
-    search = Search(member)
-    body = str(json.loads(line)["body"]).encode()
-    search.hear("discarded", 0, body)
-    return bool(search.finish().found)
-
 
 def show_preview(member: Member, traces: Traces, err: Console) -> None:
     """Print what is about to go."""
@@ -306,6 +240,8 @@ def show(result: Result, out: Console) -> None:
     if result.discarded:
         table.add_row("discarded.ndjson", f"{result.discarded:,}", "dead letters")
     out.print(table)
+    if not result.was_known:
+        out.print("Nobody knew this member: they are refused all the same, should they come.")
     out.print(f"{result.read:,} events were read to find these; a second look found none")
     for file in result.refused_files:
         out.print(
@@ -344,6 +280,9 @@ async def run(
         NotAnsweredError: a service has not answered in time.
         ExplainedError: something about the member is left.
     """
+    file = place.home.config / "klankbord.yaml"
+    if file.exists() and community not in checked(file, parse_sources).communities:
+        err.print(f"{file} lists no community {community}: is it the one you mean?", soft_wrap=True)
     async with everything(place) as installation:
         try:
             member = member_of(installation, community, *names)
