@@ -12,7 +12,7 @@ import re2
 from klankbord_moderation.normalise import Span
 
 MAX_PATTERN = 500
-ONE_PATTERN_BYTES = 2 * 1024**2
+ONE_PATTERN_BYTES = 1024**2
 ALL_PATTERNS_BYTES = 16 * 1024**2
 
 FIXES = (
