@@ -146,3 +146,18 @@ def test_a_feed_with_too_many_entries_is_refused() -> None:
     with pytest.raises(UnreadableFeedError) as refused:
         parse(f"<rss version='2.0'><channel>{items}</channel></rss>".encode())
     assert refused.value.code == "too_many_entries"
+
+
+def test_an_entry_whose_html_cannot_be_read_safely_silences_no_other() -> None:
+    deep = "&lt;div&gt;" * 300 + "Hello &amp;amp; more"
+    feed = parse(
+        f"""<rss version="2.0"><channel><title>t</title>
+        <item><guid>deep-one</guid><title>{deep}</title><description>{deep}</description></item>
+        <item><guid>good-one</guid><title>b</title><description>Good</description></item>
+        </channel></rss>""".encode()
+    )
+    assert [(entry.title, entry.content) for entry in feed.entries] == [
+        ("Hello & more", "Hello & more"),
+        ("b", "Good"),
+    ]
+    assert feed.entries[0].html is None

@@ -26,6 +26,9 @@ OPENED_ANEW = re.compile(FORMATTING + r"(?![^\t\n\f\r />])", re.IGNORECASE)
 ITS_ATTRIBUTES = re.compile(FORMATTING + r"(?=[\t\n\f\r /])", re.IGNORECASE)
 AT_ONCE = 3
 BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|ul|ol|h[1-6]|blockquote|pre|tr|table)>", re.IGNORECASE)
+ANY_TAG = re.compile(r"<[^<>]*>")
+# Python's own reader of references breaks over a number of 5,000 digits.
+REFERENCE = re.compile(r"&(?:[A-Za-z]{2,8}|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});")
 SPACES = re.compile(r"[^\S\n]+")
 EMPTY_LINES = re.compile(r"\n{3,}")
 
@@ -53,6 +56,16 @@ def plain_text(markup: str) -> str:
     text = html.unescape(nh3.clean(lines, tags=set()))
     trimmed = "\n".join(SPACES.sub(" ", line).strip() for line in text.splitlines())
     return EMPTY_LINES.sub("\n\n", trimmed).strip()
+
+
+def crude_text(markup: str) -> str:
+    """Its text as best one can tell without reading it as HTML: for what is read no other way."""
+    return EMPTY_LINES.sub("\n\n", unescaped(ANY_TAG.sub(" ", markup))).strip()
+
+
+def unescaped(text: str) -> str:
+    """The text with its character references replaced, but for those that are no characters."""
+    return REFERENCE.sub(lambda found: html.unescape(found[0]), text)
 
 
 def _bounded(markup: str) -> str:

@@ -17,7 +17,7 @@ import fastfeedparser
 import feedparser
 
 from klankbord_ingest.feeds.document import FeedDocument, FeedEntry, UnreadableFeedError
-from klankbord_ingest.markup import plain_text, sanitised
+from klankbord_ingest.markup import TooDeepError, crude_text, plain_text, sanitised
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_ENTRIES = 5_000
@@ -163,13 +163,22 @@ def _body(value: str | None, content_type: object) -> dict[str, Any]:
     """Plain text and, unless it came as such, sanitised HTML: done here, where time is limited."""
     if value is None or content_type in {"text", "text/plain"}:
         return {"content": value or ""}
-    return {"content": plain_text(value), "html": sanitised(value)}
+    try:
+        return {"content": plain_text(value), "html": sanitised(value)}
+    except TooDeepError:  # one entry must not silence the others of its feed
+        return {"content": crude_text(value)}
 
 
 def _title(value: object) -> str | None:
     """A title as plain text. In most dialects nobody can tell whether it is text or HTML."""
     title = _text(value)
-    return " ".join(plain_text(title).split()) or None if title else None
+    if title is None:
+        return None
+    try:
+        words = plain_text(title)
+    except TooDeepError:
+        words = crude_text(title)
+    return " ".join(words.split()) or None
 
 
 def _author(value: object) -> str | None:

@@ -4,7 +4,6 @@
 Nothing is unpacked to disk, and no file is read beyond a limit, whatever the archive says.
 """
 
-import html
 import json
 import re
 import zipfile
@@ -14,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
 
 from klankbord_ingest.imports.row import Refusal, Row, Rows, validated
+from klankbord_ingest.markup import unescaped
 from klankbord_ingest.submission import Submission
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
@@ -36,7 +36,6 @@ LEAVES = frozenset({"channel_leave", "group_leave"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MARKUP = re.compile(r"<([^<>]+)>")
-_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|nbsp|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});")
 _TS = re.compile(r"(\d{1,11})\.(\d{6})")
 
 
@@ -291,7 +290,7 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
 def readable(text: str, name_of: Callable[[str], str]) -> str:
     """Slack's markup as plain text: `<@U1>` is `@jo`, `<https://x.org|here>` gives both parts."""
     plain = _MARKUP.sub(lambda found: _reference(found[1], name_of), text)
-    return _ENTITY.sub(lambda found: html.unescape(found[0]), plain).replace("\0", "").strip()
+    return unescaped(plain).replace("\0", "").strip()
 
 
 def _reference(inside: str, name_of: Callable[[str], str]) -> str:
