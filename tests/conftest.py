@@ -13,11 +13,8 @@ A test that stops a server starts it again before it ends.
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -25,6 +22,7 @@ import asyncpg
 import hypothesis
 import pytest
 import pytest_asyncio
+from stage import both_servers
 from world import Migrated
 
 from klankbord_runtime.permissions import PROVISION
@@ -49,16 +47,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest_asyncio.fixture(scope="session")
 async def servers() -> AsyncIterator[Servers]:
     """One of each for all tests; the data is thrown away."""
-    # not pytest's tmp_path, which is private: PostgreSQL runs as another user when we are root
-    folder = Path(tempfile.mkdtemp(prefix="klankbord-"))
-    folder.chmod(0o755)
-    running = Servers(folder)
-    try:
-        async with running:
-            yield running
-    finally:
-        running.postgres.erase()
-        shutil.rmtree(folder)
+    async with both_servers() as running:
+        yield running
 
 
 @pytest.fixture

@@ -119,6 +119,21 @@ class Stage:
 
 
 @asynccontextmanager
+async def both_servers() -> AsyncIterator[Servers]:
+    """NATS and PostgreSQL alone, with nothing in them; everything is gone afterwards."""
+    # not pytest's tmp_path, which is private: PostgreSQL runs as another user when we are root
+    folder = Path(tempfile.mkdtemp(prefix="klankbord-"))
+    folder.chmod(0o755)
+    servers = Servers(folder)
+    try:
+        async with servers:
+            yield servers
+    finally:
+        servers.postgres.erase()
+        shutil.rmtree(folder)
+
+
+@asynccontextmanager
 async def stage(config: dict[str, Any] | None = None) -> AsyncIterator[Stage]:
     """Start everything in a folder of its own; everything is gone afterwards."""
     async with AsyncExitStack() as stack:

@@ -18,7 +18,18 @@ from collections.abc import Sequence
 from functools import partial
 
 from figures import Figures, Row
-from trust import broken, chaos, compatibility, controls, docs, doors, fuzz, powercut
+from trust import (
+    audit,
+    broken,
+    chaos,
+    compatibility,
+    controls,
+    docs,
+    doors,
+    erasure,
+    fuzz,
+    powercut,
+)
 from trust.part import Part
 
 SEED = 20261122
@@ -35,6 +46,8 @@ PARTS = (
         compatibility.OWES,
         compatibility.run,
     ),
+    Part("erasure", "of an erased member no byte is left", erasure.OWES, erasure.run),
+    Part("audit", "a byte changed in the audit log is found", audit.OWES, audit.run),
 )
 
 

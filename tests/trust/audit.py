@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 
 import asyncpg
+from figures import Row
+from stage import both_servers
+from trust.part import Say
 
 from klankbord_runtime.audit import append, problems, read
 
@@ -17,6 +20,19 @@ CHANGES: Mapping[str, str] = {
     "hash": "hash = translate(left(hash, 1), '0123456789abcdef', '123456789abcdef0')"
     " || substr(hash, 2)",
 }
+
+
+OWES = ("audit_flip_found",)
+
+
+async def run(seed: int, say: Say) -> list[Row]:
+    """One byte of each column, changed behind the back of PostgreSQL's permissions."""
+    say(f"changes a byte in each of {len(CHANGES)} columns")
+    async with both_servers() as servers:
+        await servers.installation.provision()
+        found = await audit(servers.installation.admin_url)
+    note = ", ".join(CHANGES)
+    return [Row("audit_flip_found", found, "", "== 1", note=note)]
 
 
 async def audit(superuser_url: str) -> int:

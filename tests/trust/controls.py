@@ -8,14 +8,13 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 
 import asyncpg
 from figures import Row
+from stage import both_servers
 from trust import naive
 from trust.auditor import Audit
 from trust.part import Say
@@ -26,7 +25,7 @@ from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import apply_consumer, consumer_config
 from klankbord_schemas import topology
 from klankbord_standalone.child import Child
-from klankbord_standalone.servers import Installation, Servers
+from klankbord_standalone.servers import Installation
 
 POSTS = 240
 KILLS = 8
@@ -42,7 +41,7 @@ async def run(seed: int, say: Say) -> list[Row]:
     """Each of the naive handlers, killed again and again."""
     found = {}
     for kind in ("repetitive", "late", "forgetful"):
-        async with _servers() as servers:
+        async with both_servers() as servers:
             found[kind] = await control(kind, servers.installation, seed)
         say(f"{kind}: {'; '.join(found[kind].findings) or 'nothing was found'}")
     note = f"{POSTS} events, {KILLS} kills"
@@ -129,16 +128,3 @@ async def _said(installation: Installation) -> list[str]:
             (message,) = await subscription.fetch(1, timeout=5)
             found[(message.headers or {})["Nats-Msg-Id"]] = None
         return list(found)
-
-
-@asynccontextmanager
-async def _servers() -> AsyncIterator[Servers]:
-    folder = Path(tempfile.mkdtemp(prefix="klankbord-control-"))
-    folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
-    servers = Servers(folder)
-    try:
-        async with servers:
-            yield servers
-    finally:
-        servers.postgres.erase()
-        shutil.rmtree(folder)

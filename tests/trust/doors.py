@@ -403,6 +403,11 @@ EVENTS = {
     "klankbord.post.received.v1.acme.forum": "ingest",
     "klankbord.interaction.received.v1.acme.forum": "ingest",
     "klankbord.member.seen.v1.acme.p-1": "ingest",
+    "klankbord.member.erased.v1.acme.d1g357": "ingest",
+    "klankbord.erasure.completed.v1.acme.ingest": "ingest",
+    "klankbord.erasure.completed.v1.acme.moderation": "moderation",
+    "klankbord.erasure.completed.v1.acme.routing": "routing",
+    "klankbord.erasure.completed.v1.acme.metrics": "metrics",
     "klankbord.post.flagged.v1.acme.spam": "moderation",
     "klankbord.feedback.routed.v1.acme.product": "routing",
     "klankbord.feedback.withdrawn.v1.acme.product": "routing",
@@ -410,6 +415,10 @@ EVENTS = {
 }
 """Each event, and the one who may say it."""
 CONSUMERS = {
+    "INGEST.ingest-erasures": "ingest",
+    "INGEST.moderation-erasures": "moderation",
+    "INGEST.routing-erasures": "routing",
+    "INGEST.metrics-erasures": "metrics",
     "INGEST.moderation-posts": "moderation",
     "INGEST.routing-posts": "routing",
     "MODERATION.routing-flags": "routing",
@@ -460,7 +469,7 @@ def may(user: str) -> dict[str, bool]:
         table |= {
             f"$JS.API.STREAM.INFO.{stream}": user in asking or operator,
             f"$JS.API.STREAM.MSG.GET.{stream}": operator,
-            f"$JS.API.STREAM.MSG.DELETE.{stream}": operator and stream == "DEAD",
+            f"$JS.API.STREAM.MSG.DELETE.{stream}": operator,  # to erase
             f"$JS.API.CONSUMER.LIST.{stream}": operator,
             f"$JS.API.CONSUMER.NAMES.{stream}": operator,
             f"$JS.API.CONSUMER.MSG.NEXT.{stream}.another": operator,
@@ -481,7 +490,8 @@ def may(user: str) -> dict[str, bool]:
         "$SYS.REQ.ACCOUNT.KLANKBORD.CONNZ": False,
         "klankbord.x": False,
         "klankbord.post.received.v2.acme.forum": False,
-        "klankbord.member.erased.v1.acme.p-1": False,
+        "klankbord.member.gone.v1.acme.p-1": False,
+        "klankbord.erasure.completed.v1.acme.nobody": False,
         "anything": False,
         **{f"_INBOX_{other}.x": False for other in USERS},
     }

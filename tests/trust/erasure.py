@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from figures import Row
 from rich.console import Console
-from stage import BEGIN, Stage, submission
+from stage import BEGIN, Stage, stage, submission
+from trust.part import Say
 
 from klankbord_ingest.keys import read_pseudonym_key
 from klankbord_ingest.pseudonym import pseudonym
@@ -63,6 +65,18 @@ class Planted:
             "the pseudonym": self.pseudonym.encode(),
             "the pseudonym as 128 bits": bytes.fromhex(self.pseudonym.removeprefix("p-")),
         }
+
+
+OWES = ("erasure_bytes_found",)
+
+
+async def run(seed: int, say: Say) -> list[Row]:
+    """One member, erased from an installation of four services."""
+    async with stage() as scene:
+        say("plants a member, erases them, brings them again")
+        found = await erasure(scene)
+    note = f"{len(NEEDLES) + 2} things that nobody else says, in every file but the WAL"
+    return [Row("erasure_bytes_found", found, "places", "== 0", note=note)]
 
 
 async def erasure(scene: Stage) -> int:

@@ -5,6 +5,7 @@ start; a snapshot test (tests/contracts/test_topology.py) holds them.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.erasure import ErasureCompleted
@@ -132,6 +133,7 @@ def consumer(name: str) -> Consumer:
     return {consumer.name: consumer for consumer in CONSUMERS}[name]
 
 
+@lru_cache(maxsize=4096)
 def stream_keeping(subject: str) -> Stream:
     """The stream that keeps what is published on that subject.
 

@@ -105,7 +105,6 @@ class Store:
             [event.data.because for event in withdrawn],
         )
 
-
     async def posts_of(self, connection: Connection, person: Person) -> list[UUID]:
         """The posts of a member, in ascending order."""
         rows = await connection.fetch(queries.fetch_theirs, *person, timeout=PATIENCE)
@@ -116,6 +115,7 @@ class Store:
         row = await connection.fetchrow(queries.erase_posts, posts, timeout=PATIENCE)
         assert row is not None
         return dict(row)
+
 
 def _versions(events: Sequence[PostReceived]) -> tuple[list[UUID], list[int], list[str | None]]:
     return (
