@@ -17,6 +17,7 @@ REACHES_OUT = {
     "feeds.store",
     "fetch",
     "imports.client",
+    "arrivals",
     "imports.door",
     "problem",
     "webhook",

@@ -80,8 +80,8 @@ def publish_before_commit() -> None:
     begin = Service.work
 
     @asynccontextmanager
-    async def said_first(self: Service, traceparent: str | None = None) -> AsyncIterator[Work]:
-        async with begin(self, traceparent) as work:
+    async def said_first(self: Service) -> AsyncIterator[Work]:
+        async with begin(self) as work:
             yield work
             by_stream: dict[str, list[Message]] = defaultdict(list)
             for event in work.emitted:

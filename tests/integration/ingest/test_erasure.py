@@ -13,7 +13,7 @@ from klankbord_ingest.pseudonym import pseudonym
 from klankbord_ingest.sources import Source, parse_sources
 from klankbord_ingest.store import Store
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
-from klankbord_ingest.usecases import Forgetting, Ingest, Receipt
+from klankbord_ingest.usecases import Delivery, Forgetting, Ingest, Receipt
 from klankbord_runtime.service import Service
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_schemas import MemberErased, Person, member_digest
@@ -51,7 +51,9 @@ class Door:
 
     async def receive(self, *submissions: Submission, source: str = "forum") -> Receipt:
         async with self.service.work() as work:
-            return await self.ingest.receive(submissions, source_of(source), work)
+            delivery = Delivery(submissions)
+            (receipt,) = await self.ingest.receive([delivery], source_of(source), work)
+        return receipt
 
     async def erase(self) -> MemberErased:
         """As the command does, and then as the consumer does when it hears of it."""

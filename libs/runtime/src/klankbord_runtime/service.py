@@ -186,13 +186,12 @@ class Service:
     # -- what a service uses ---------------------------------------------------------------------
 
     @asynccontextmanager
-    async def work(self, traceparent: str | None = None) -> AsyncIterator[Work]:
+    async def work(self) -> AsyncIterator[Work]:
         """A transaction whose rows and events are committed together; the relay is woken after."""
-        with self.tracing.door(self.name, traceparent):
-            async with self.database.transaction() as connection:
-                work = Work(connection, datetime.now(UTC), traceparent)
-                yield work
-                await work.write_outbox(self._queries)
+        async with self.database.transaction() as connection:
+            work = Work(connection, datetime.now(UTC))
+            yield work
+            await work.write_outbox(self._queries)
         if work.emitted:
             self._relay.wake()
         work.committed()

@@ -22,15 +22,11 @@ class Work:
     in the same transaction, and is published by the relay afterwards: never one without the other.
     """
 
-    def __init__(
-        self, connection: Connection, now: datetime, traceparent: str | None = None
-    ) -> None:
+    def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection
         """The connection that the transaction is on."""
         self.now = now
         """The moment of this work, UTC: the same for everything in it."""
-        self.traceparent = traceparent
-        """The trace in which it happens, where it is a single one."""
         self._emitted: list[Event[Any]] = []
         self._after: list[Callable[[], None]] = []
 

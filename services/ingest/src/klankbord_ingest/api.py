@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from klankbord_ingest.arrivals import Arrivals
 from klankbord_ingest.intake import FullError, Intake, Place
 from klankbord_ingest.keys import SourceKeys
 from klankbord_ingest.openapi import description
@@ -23,7 +24,7 @@ from klankbord_ingest.signature import UnsignedError, verify
 from klankbord_ingest.sources import Source, Sources
 from klankbord_ingest.submission import FieldError, Submission, field_errors
 from klankbord_ingest.telemetry import Telemetry
-from klankbord_ingest.usecases import Ingest, Receipt
+from klankbord_ingest.usecases import Delivery, Receipt
 from klankbord_ingest.webhook import (
     CLOUD_EVENT,
     CLOUD_EVENT_BATCH,
@@ -58,7 +59,7 @@ class Doors:
     def __init__(
         self,
         service: Service,
-        ingest: Ingest,
+        arrivals: Arrivals,
         sources: AcceptedFile[Sources],
         keys: SourceKeys,
         operator_token: bytes | None,
@@ -66,7 +67,7 @@ class Doors:
         telemetry: Telemetry,
     ) -> None:
         self._service = service
-        self._ingest = ingest
+        self._arrivals = arrivals
         self._sources = sources
         self._keys = keys
         self._operator_token = operator_token
@@ -181,12 +182,14 @@ class Doors:
         request: Request,
         submissions: Sequence[Submission],
         source: Source,
-        delivery: UUID | None = None,
+        delivery_id: UUID | None = None,
     ) -> Receipt:
         """Hear the submissions; back when they are committed."""
-        traceparent = self._service.tracing.begin(request.headers.get("traceparent"))
-        async with self._service.work(traceparent) as work:
-            receipt = await self._ingest.receive(submissions, source, work, delivery)
+        tracing = self._service.tracing
+        traceparent = tracing.begin(request.headers.get("traceparent"))
+        with tracing.door(self._service.name, traceparent):
+            delivery = Delivery(submissions, delivery_id, traceparent)
+            receipt = await self._arrivals.write(delivery, source)
         self._telemetry.heard(source.name, **asdict(receipt))
         return receipt
 

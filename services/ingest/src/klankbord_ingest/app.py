@@ -6,6 +6,7 @@ from secrets import token_bytes
 
 from klankbord_ingest import handlers
 from klankbord_ingest.api import Doors
+from klankbord_ingest.arrivals import Arrivals
 from klankbord_ingest.feeds.poller import Poller
 from klankbord_ingest.feeds.store import FeedStore
 from klankbord_ingest.feeds.worker import FeedReader
@@ -41,7 +42,8 @@ def create(settings: Settings) -> Service:
     poller = Poller(service, ingest, sources, FeedStore(), fetcher, FeedReader(), chance)
     intake = Intake(settings.max_waiting_bytes)
     telemetry.waiting_bytes.set_function(lambda: intake.held)
-    Doors(service, ingest, sources, keys, operator_token, intake, telemetry).open()
+    arrivals = Arrivals(service.work, ingest)
+    Doors(service, arrivals, sources, keys, operator_token, intake, telemetry).open()
     service.forgets(Forgetting(Store(), service.erasures).forget)
     handlers.declare(service, ingest, sources, poller, keys, telemetry)
     return service

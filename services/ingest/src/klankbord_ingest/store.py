@@ -28,9 +28,14 @@ class Sighting:
 class Store:
     """Ingest's tables."""
 
-    async def is_first(self, connection: Connection, delivery: UUID, now: datetime) -> bool:
-        """Note a delivery; whether it was not noted before."""
-        return bool(await connection.fetchval(queries.insert_delivery, delivery, now))
+    async def add_deliveries(
+        self, connection: Connection, deliveries: Sequence[UUID], now: datetime
+    ) -> set[UUID]:
+        """Note deliveries; which of them were not noted before."""
+        if not deliveries:
+            return set()
+        rows = await connection.fetch(queries.insert_deliveries, deliveries, now)
+        return {row["id"] for row in rows}
 
     async def forget_deliveries(self, connection: Connection, before: datetime) -> None:
         """Drop the deliveries noted before that moment."""

@@ -1,8 +1,10 @@
 """What ingest does with what it hears."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
 from klankbord_ingest.facts import (
@@ -53,10 +55,33 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """What was handed in at once."""
+
+    submissions: Sequence[Submission]
+    """Posts and interactions, in the order in which they happened."""
+    id: UUID | None = None
+    """Its id, where a sender may try it again: the second time all of it is a duplicate."""
+    traceparent: str | None = None
+    """The trace that it belongs to."""
+
+
+class _Of(NamedTuple):
+    """The delivery that something came in."""
+
+    number: int
+    traceparent: str | None
+
+
+_Said: TypeAlias = tuple[Submission, _Of]
+
+
+@dataclass(frozen=True, slots=True)
 class _Heard:
     """A post's submission with its identity and author."""
 
     submission: PostSubmission
+    of: _Of
     post: UUID
     author: str | None
     version: Version
@@ -78,58 +103,65 @@ class Ingest:
         self._languages = languages
 
     async def receive(
-        self,
-        submissions: Sequence[Submission],
-        source: Source,
-        work: Work,
-        delivery: UUID | None = None,
-    ) -> Receipt:
-        """Hear a batch of one source: all of it, in the transaction of `work`.
+        self, deliveries: Sequence[Delivery], source: Source, work: Work
+    ) -> list[Receipt]:
+        """Hear what one source handed in: all of it, in the transaction of `work`.
 
         Args:
-            submissions: posts and interactions, in the order in which they happened.
+            deliveries: in the order in which they came.
             source: where they come from.
             work: the transaction; the events are true once it commits.
-            delivery: the id of the delivery, where a sender may try one again: the second time
-                everything in it is a duplicate.
+
+        Returns:
+            What became of each.
         """
-        if delivery is not None and not await self._store.is_first(
-            work.connection, delivery, work.now
-        ):
-            return Receipt(received=0, duplicate=len(submissions))
-        kept = await self._without_erased(submissions, source, work)
-        posts = [entry for entry in kept if isinstance(entry, PostSubmission)]
-        interactions = [entry for entry in kept if isinstance(entry, InteractionSubmission)]
-        received = await self._receive_posts(posts, source, work)
-        received += await self._receive_interactions(interactions, source, work)
+        said = await self._first_told(deliveries, work)
+        kept = await self._without_erased(said, source, work)
+        posts = [(one, of) for one, of in kept if isinstance(one, PostSubmission)]
+        interactions = [(one, of) for one, of in kept if isinstance(one, InteractionSubmission)]
+        new = Counter(await self._receive_posts(posts, source, work))
+        new.update(await self._receive_interactions(interactions, source, work))
         await self._see_members(kept, source, work)
-        return Receipt(received, len(kept) - received, len(submissions) - len(kept))
+        erased = Counter(of.number for _, of in said)
+        erased.subtract(of.number for _, of in kept)
+        return [
+            Receipt(new[n], len(delivery.submissions) - new[n] - erased[n], erased[n])
+            for n, delivery in enumerate(deliveries)
+        ]
 
     async def forget_deliveries(self, work: Work) -> None:
         """Forget deliveries that no sender will try again."""
         await self._store.forget_deliveries(work.connection, work.now - DELIVERIES_KEPT)
 
+    async def _first_told(self, deliveries: Sequence[Delivery], work: Work) -> list[_Said]:
+        """Everything in them but what was delivered before."""
+        named = [delivery.id for delivery in deliveries if delivery.id is not None]
+        first = await self._store.add_deliveries(work.connection, named, work.now)
+        said: list[_Said] = []
+        for number, delivery in enumerate(deliveries):
+            if delivery.id is None or delivery.id in first:
+                first.discard(delivery.id)  # one that is tried again at once is here twice
+                of = _Of(number, delivery.traceparent)
+                said += [(submission, of) for submission in delivery.submissions]
+        return said
+
     async def _without_erased(
-        self, submissions: Sequence[Submission], source: Source, work: Work
-    ) -> list[Submission]:
+        self, said: Sequence[_Said], source: Source, work: Work
+    ) -> Sequence[_Said]:
         community = source.community.slug
-        persons = [
-            person_of(community, author_of(submission, source, self._key))
-            for submission in submissions
-        ]
+        persons = [person_of(community, author_of(one, source, self._key)) for one, _ in said]
         erased = await self._erasures.erased_among(work.connection, persons)
-        return [
-            submission
-            for submission, person in zip(submissions, persons, strict=True)
-            if person not in erased
-        ]
+        if not erased:
+            return said
+        return [one for one, person in zip(said, persons, strict=True) if person not in erased]
 
     async def _receive_posts(
-        self, submissions: Sequence[PostSubmission], source: Source, work: Work
-    ) -> int:
-        if not submissions:
-            return 0
-        heard = [self._heard(submission, source, work.now) for submission in submissions]
+        self, said: Sequence[tuple[PostSubmission, _Of]], source: Source, work: Work
+    ) -> list[int]:
+        """Say the new versions among these; gives the number of the delivery of each."""
+        if not said:
+            return []
+        heard = [self._heard(one, of, source, work.now) for one, of in said]
         verdicts = await self._place(heard, source, work)
         new = [
             (entry, verdict.sequence)
@@ -139,13 +171,14 @@ class Ingest:
         for entry, sequence in new:
             language = self._language(entry.submission, source)
             post = post_of(entry.submission, source, entry.post, entry.author, language, work.now)
-            work.emit(PostReceived.of(post, sequence, work.now, work.traceparent))
-        return len(new)
+            work.emit(PostReceived.of(post, sequence, work.now, entry.of.traceparent))
+        return [entry.of.number for entry, _ in new]
 
-    def _heard(self, submission: PostSubmission, source: Source, now: datetime) -> _Heard:
+    def _heard(self, submission: PostSubmission, of: _Of, source: Source, now: datetime) -> _Heard:
         platform = platform_of(submission, source)
         return _Heard(
             submission,
+            of,
             post_identity(source.community.slug, platform, submission.native_id),
             author_of(submission, source, self._key),
             version_of(submission, now, is_history=source.kind == "import"),
@@ -188,46 +221,45 @@ class Ingest:
         return self._languages.language(words, source.community.languages)
 
     async def _receive_interactions(
-        self, submissions: Sequence[InteractionSubmission], source: Source, work: Work
-    ) -> int:
-        if not submissions:
-            return 0
-        events: dict[UUID, InteractionReceived] = {}
-        for submission in submissions:
-            author = author_of(submission, source, self._key)
-            interaction = interaction_of(submission, source, author, work.now)
+        self, said: Sequence[tuple[InteractionSubmission, _Of]], source: Source, work: Work
+    ) -> list[int]:
+        """Say what is new among these; gives the number of the delivery of each."""
+        if not said:
+            return []
+        events: dict[UUID, tuple[InteractionReceived, int]] = {}
+        for one, of in said:
+            author = author_of(one, source, self._key)
+            interaction = interaction_of(one, source, author, work.now)
             event = InteractionReceived.of(
-                interaction, work.now, work.traceparent, stated=submission.published
+                interaction, work.now, of.traceparent, stated=one.published
             )
-            events.setdefault(event.id, event)
-        authors = {event.id: event.data.attributed_to for event in events.values()}
+            events.setdefault(event.id, (event, of.number))
+        authors = {event.id: event.data.attributed_to for event, _ in events.values()}
         new = await self._store.add_interactions(work.connection, authors, source.community.slug)
-        work.emit(*(event for event in events.values() if event.id in new))
-        return len(new)
+        work.emit(*(event for event, _ in events.values() if event.id in new))
+        return [number for event, number in events.values() if event.id in new]
 
-    async def _see_members(
-        self, submissions: Sequence[Submission], source: Source, work: Work
-    ) -> None:
+    async def _see_members(self, said: Sequence[_Said], source: Source, work: Work) -> None:
         """Say who the authors are, when that is new."""
-        latest: dict[str, tuple[datetime, Submission]] = {}
-        for submission in submissions:
-            author = named_author_of(submission, source, self._key)
-            as_of = _seen_at(submission, work.now)
+        latest: dict[str, tuple[datetime, Submission, _Of]] = {}
+        for one, of in said:
+            author = named_author_of(one, source, self._key)
+            as_of = _seen_at(one, work.now)
             if author is not None and (author not in latest or latest[author][0] <= as_of):
-                latest[author] = (as_of, submission)
+                latest[author] = (as_of, one, of)
         if not latest:
             return
         changed = await self._store.see_members(
             work.connection,
             [
-                Sighting(source.community.slug, author, appearance_of(submission), as_of)
-                for author, (as_of, submission) in latest.items()
+                Sighting(source.community.slug, author, appearance_of(one), as_of)
+                for author, (as_of, one, _) in latest.items()
             ],
         )
         work.emit(
             *(
-                MemberSeen.of(member_of(submission, source, author), work.now, work.traceparent)
-                for author, (_, submission) in latest.items()
+                MemberSeen.of(member_of(one, source, author), work.now, of.traceparent)
+                for author, (_, one, of) in latest.items()
                 if author in changed
             )
         )

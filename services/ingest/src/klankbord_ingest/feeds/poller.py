@@ -16,7 +16,7 @@ from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.fetch import Fetched, Fetcher, FetchError
 from klankbord_ingest.sources import Feed, Sources
 from klankbord_ingest.submission import FieldError
-from klankbord_ingest.usecases import Ingest
+from klankbord_ingest.usecases import Delivery, Ingest
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.service import Service
@@ -126,7 +126,7 @@ class Poller:
             document = await asyncio.to_thread(self._reader.read, fetched.body)
         async with self._service.work() as work:
             posts, refused = await asyncio.to_thread(submissions, document, fetched.url, work.now)
-            receipt = await self._ingest.receive(posts, feed.source, work)
+            (receipt,) = await self._ingest.receive([Delivery(posts)], feed.source, work)
             answer = Answer(
                 url=fetched.moved_to or due.url,
                 etag=fetched.headers.get("etag"),

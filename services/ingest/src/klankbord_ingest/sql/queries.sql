@@ -1,5 +1,8 @@
--- name: insert_delivery
-insert into delivery (id, heard) values ($1, $2) on conflict do nothing returning true
+-- name: insert_deliveries
+insert into delivery (id, heard)
+select id, $2 from unnest($1::uuid[]) as told (id) order by id
+on conflict do nothing
+returning id
 
 -- name: delete_old_deliveries
 delete from delivery where heard < $1

@@ -1,0 +1,109 @@
+"""Deliveries on their way into the database: what comes while others are written goes together.
+
+A commit costs a few milliseconds and the disk's attention, whether it holds one post or five
+hundred. So a delivery that finds nobody writing is written at once, and those that come meanwhile
+wait for each other: the more there are, the more go together, and each is answered after the commit
+that holds it.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from klankbord_ingest.sources import Source
+from klankbord_ingest.usecases import Delivery, Ingest, Receipt
+from klankbord_runtime.faults import TRANSIENT
+from klankbord_runtime.work import Work
+
+WRITERS = 2
+"""Transactions at once: one works while the disk is busy with the other."""
+MOST_TOGETHER = 500
+"""The most submissions of one transaction, unless a single delivery holds more."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A delivery that is to be written, and whoever waits for its receipt."""
+
+    delivery: Delivery
+    source: Source
+    receipt: asyncio.Future[Receipt]
+
+
+class Arrivals:
+    """Writes deliveries, together where they come together."""
+
+    def __init__(
+        self, work: Callable[[], AbstractAsyncContextManager[Work]], ingest: Ingest
+    ) -> None:
+        self._work = work
+        self._ingest = ingest
+        self._waiting: deque[_Waiting] = deque()
+        self._writers: set[asyncio.Task[None]] = set()
+
+    async def write(self, delivery: Delivery, source: Source) -> Receipt:
+        """Write a delivery; back when it is committed.
+
+        Raises:
+            asyncpg.PostgresError, OSError, TimeoutError: it is not; nothing of it is kept.
+        """
+        waiting = _Waiting(delivery, source, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if len(self._writers) < WRITERS:
+            writer = asyncio.create_task(self._write_all(), name="arrivals")
+            self._writers.add(writer)
+            writer.add_done_callback(self._writers.discard)
+        return await waiting.receipt
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            await self._write(self._take())
+
+    def _take(self) -> list[_Waiting]:
+        """The delivery that has waited longest, and those after it of the same source."""
+        taken = [self._waiting.popleft()]
+        size = len(taken[0].delivery.submissions)
+        while self._waiting:
+            following = self._waiting[0]
+            size += len(following.delivery.submissions)
+            if following.source != taken[0].source or size > MOST_TOGETHER:
+                break
+            taken.append(self._waiting.popleft())
+        return taken
+
+    async def _write(self, together: Sequence[_Waiting]) -> None:
+        try:
+            receipts = await self._commit(together)
+        except TRANSIENT as error:
+            _fail(together, error)
+        except Exception as error:
+            if len(together) == 1:
+                _fail(together, error)
+                return
+            log.exception("%d deliveries failed together, each is written alone", len(together))
+            for one in together:
+                await self._write([one])
+        except asyncio.CancelledError:
+            for one in together:
+                one.receipt.cancel()
+            raise
+        else:
+            for one, receipt in zip(together, receipts, strict=True):
+                if not one.receipt.done():  # whoever waited may have gone
+                    one.receipt.set_result(receipt)
+
+    async def _commit(self, together: Sequence[_Waiting]) -> list[Receipt]:
+        async with self._work() as work:
+            deliveries = [one.delivery for one in together]
+            return await self._ingest.receive(deliveries, together[0].source, work)
+
+
+def _fail(together: Sequence[_Waiting], error: Exception) -> None:
+    for one in together:
+        if not one.receipt.done():
+            one.receipt.set_exception(error)

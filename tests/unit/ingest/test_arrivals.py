@@ -1,0 +1,128 @@
+"""Deliveries that come while others are written are written together, and fail alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from unit.ingest.test_submission import SOURCES
+
+from klankbord_ingest.arrivals import MOST_TOGETHER, WRITERS, Arrivals
+from klankbord_ingest.sources import Source
+from klankbord_ingest.usecases import Delivery, Ingest, Receipt
+from klankbord_runtime.work import Work
+
+SOURCE = next(iter(SOURCES.by_name.values()))
+OTHER = replace(SOURCE, name="another")
+
+
+class Database:
+    """Transactions that last until the test lets go, and what was written in each."""
+
+    def __init__(self) -> None:
+        self.written: list[list[int]] = []
+        self.may_commit = asyncio.Event()
+        self.fails: dict[int, Exception] = {}
+
+    @asynccontextmanager
+    async def work(self) -> AsyncIterator[Work]:
+        yield cast(Work, None)
+        await self.may_commit.wait()
+
+    async def receive(
+        self, deliveries: Sequence[Delivery], source: Source, work: Work
+    ) -> list[Receipt]:
+        sizes = [len(delivery.submissions) for delivery in deliveries]
+        for size in sizes:
+            if size in self.fails:
+                raise self.fails[size]
+        self.written.append(sizes)
+        return [Receipt(size, 0) for size in sizes]
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture
+def arrivals(database: Database) -> Arrivals:
+    return Arrivals(database.work, cast(Ingest, database))
+
+
+def of(size: int) -> Delivery:
+    return Delivery([cast(Any, None)] * size)
+
+
+async def handed_in(
+    arrivals: Arrivals, *sizes: int, source: Source = SOURCE
+) -> list[asyncio.Task[Receipt]]:
+    tasks = [asyncio.create_task(arrivals.write(of(size), source)) for size in sizes]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_the_first_is_written_at_once_and_what_comes_meanwhile_together(
+    arrivals: Arrivals, database: Database
+) -> None:
+    tasks = await handed_in(arrivals, *range(1, WRITERS + 1))
+    assert len(database.written) >= 1
+    assert not any(task.done() for task in tasks), "answered after the commit"
+    before = len(database.written)
+    tasks += await handed_in(arrivals, 11, 12, 13)
+    database.may_commit.set()
+    receipts = await asyncio.gather(*tasks)
+    assert [receipt.received for receipt in receipts] == [*range(1, WRITERS + 1), 11, 12, 13]
+    assert database.written[before:] == [[11, 12, 13]]
+
+
+async def test_sources_are_written_apart_and_a_transaction_stays_small(
+    arrivals: Arrivals, database: Database
+) -> None:
+    tasks = await handed_in(arrivals, *[1] * WRITERS)
+    before = len(database.written)
+    tasks += await handed_in(arrivals, 11, 12)
+    tasks += await handed_in(arrivals, 13, source=OTHER)
+    tasks += await handed_in(arrivals, MOST_TOGETHER, 14)
+    database.may_commit.set()
+    await asyncio.gather(*tasks)
+    assert sorted(database.written[before:]) == [[11, 12], [13], [14], [MOST_TOGETHER]]
+
+
+async def test_one_that_cannot_be_written_fails_alone(
+    arrivals: Arrivals, database: Database
+) -> None:
+    database.fails[12] = ValueError("a bug")
+    tasks = await handed_in(arrivals, *[1] * WRITERS)
+    tasks += await handed_in(arrivals, 11, 12, 13)
+    database.may_commit.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [getattr(one, "received", one) for one in found[WRITERS:]] == [
+        11,
+        database.fails[12],
+        13,
+    ]
+
+
+async def test_in_an_outage_all_of_them_are_told_so(arrivals: Arrivals, database: Database) -> None:
+    database.fails[12] = ConnectionResetError("gone")
+    tasks = await handed_in(arrivals, *[1] * WRITERS)
+    tasks += await handed_in(arrivals, 11, 12)
+    database.may_commit.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert found[WRITERS:] == [database.fails[12]] * 2
+
+
+async def test_who_went_away_keeps_nobody_from_an_answer(
+    arrivals: Arrivals, database: Database
+) -> None:
+    tasks = await handed_in(arrivals, *[1] * WRITERS)
+    gone, stays = await handed_in(arrivals, 11, 12)
+    gone.cancel()
+    database.may_commit.set()
+    await asyncio.gather(*tasks)
+    assert (await stays).received == 12
+    assert [11, 12] in database.written, "what was handed in is written all the same"
