@@ -106,7 +106,7 @@ async def _broken(kind: str, seed: int) -> int:
     if not figures.breaches:
         print(f"NOT SEEN: {kind} is broken, and every row holds")
         return 1
-    print(f"seen: with {kind} broken, {', '.join(r.name for r in figures.breaches)} do not hold")
+    print(f"seen: {kind} breaks {', '.join(row.name for row in figures.breaches)}")
     return 0
 
 

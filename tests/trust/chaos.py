@@ -26,7 +26,6 @@ from klankbord_standalone.servers import Installation
 
 RECOVERED_WITHIN = 120.0
 """Seconds after which the audit no longer waits for the last event to be handled."""
-IDLE_FOR = 5.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,8 @@ class Plan:
     replicas: int
     lasts: float
     """Roughly how many seconds the faults take: feeding lasts as long."""
+    idle_for: float = 0.5
+    """Seconds over which it is seen how busy the services are when nothing happens."""
     broken: str | None = None
     """What of the guarantee is broken on purpose: a key of `understudy.BROKEN`."""
 
@@ -58,8 +59,9 @@ FULL = Plan(
     },
     replicas=2,
     lasts=240,
+    idle_for=5.0,
 )
-OUTAGE = Plan(Size(posts=600, hasty=1), {"nats_outage": 1}, replicas=1, lasts=130)
+OUTAGE = Plan(Size(posts=600, hasty=1), {"nats_outage": 1}, 1, 130, idle_for=5.0)
 """Beside it, on an installation of its own: it takes as long as half of the others."""
 GOALS = {
     "worker_kills": 60,
@@ -147,7 +149,7 @@ async def play(plan: Plan, seed: int, say: Say) -> Outcome:
             recovery = await _recovered(scene) - faults.ended_at
             say(f"recovered after {recovery:.1f} s: auditing")
             await _settled(scene)
-            busy = await idle_cpu(scene.replicas, IDLE_FOR)
+            busy = await idle_cpu(scene.replicas, plan.idle_for)
         heard = {listener.subscriber.stream: listener.heard for listener in listeners}
         found = await audit(scene, feeding.accepted, feeding.undecided, heard)
         async with asyncio.TaskGroup() as group:
@@ -203,14 +205,19 @@ def rows(outcomes: Sequence[Outcome]) -> list[Row]:
 
 @asynccontextmanager
 async def running(*jobs: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run these beside; one that fails ends everything, and none outlives this."""
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(job()) for job in jobs]
-        try:
-            yield
-        finally:
-            for task in tasks:
+    """Run these beside, and end them; what one of them raised is raised then."""
+    tasks = [asyncio.create_task(job()) for job in jobs]
+    try:
+        yield
+    finally:
+        left = set(tasks)
+        while left:  # nats-py swallows a cancellation that comes at the wrong moment
+            for task in left:
                 task.cancel()
+            _, left = await asyncio.wait(left, timeout=1)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
 
 
 async def _recovered(scene: Staged) -> float:

@@ -82,7 +82,11 @@ class Faults:
             await asyncio.sleep(self._chance.uniform(0.1, 1.0))
             if name not in quick:
                 self._say(f"{name.replace('_', ' ')} ({self.done.total()} faults done)")
-            await self._acts[name]()
+            try:
+                await self._acts[name]()
+            except Exception as error:
+                self._say(f"{name} could not be done: {type(error).__name__}: {error}")
+                raise
             self.done[name] += 1
         self.ended_at = asyncio.get_running_loop().time()
 
@@ -189,24 +193,31 @@ class Faults:
 
     async def _told(self, consumer: Consumer, said: str, *, holds: bool) -> str:
         """Wait until every replica of a service says this of a consumer, or no longer does."""
-        replicas = [p for p in self._scene.replicas if p.name == consumer.service]
         problems = ""
-        async with (
-            asyncio.timeout(NOTICED_WITHIN),
-            httpx.AsyncClient(timeout=3, trust_env=False) as http,
-        ):
-            for process in replicas:
-                while True:
-                    try:
-                        answer = await http.get(f"{process.address}/readyz")
-                    except httpx.TransportError:
-                        pass  # it is being started again
-                    else:
-                        problems = "; ".join(answer.json()["problems"])
-                        if (f"{consumer.name} {said}" in problems) is holds:
-                            break
-                    await asyncio.sleep(0.2)
+        for process in self._scene.replicas:
+            if process.name != consumer.service:
+                continue
+            try:
+                async with asyncio.timeout(NOTICED_WITHIN):
+                    problems = await self._problems(process)
+                    while (f"{consumer.name} {said}" in problems) is not holds:
+                        await asyncio.sleep(0.2)
+                        problems = await self._problems(process)
+            except TimeoutError:
+                raise AssertionError(
+                    f"{consumer.name} {said}: {process.name} at {process.address} "
+                    f"{'does not notice' if holds else 'still says so'}: {problems or 'ready'}"
+                ) from None
         return problems
+
+    async def _problems(self, process: Understudy) -> str:
+        """Why that replica is not ready; that it is being started again is a reason, too."""
+        async with httpx.AsyncClient(timeout=3, trust_env=False) as http:
+            try:
+                answer = await http.get(f"{process.address}/readyz")
+            except httpx.TransportError as error:
+                return f"it does not answer ({type(error).__name__})"
+        return "; ".join(answer.json()["problems"])
 
     async def _fill_stream(self) -> None:
         """Let INGEST take only a few more messages until its outbox has had to wait."""

@@ -28,7 +28,10 @@ class Part:
             found = list(await self.run(seed, say))
         except Exception as error:  # noqa: BLE001 - told, and every row that it owes has failed
             say(traceback.format_exc().rstrip())
-            why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            first: BaseException = error
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            why = f"{type(first).__name__}: {first}".splitlines()[0][:200]
             return [Row(name, None, "", failed=why) for name in self.owes]
         missing = set(self.owes) - {row.name for row in found}
         return found + [Row(name, None, "", failed="not told") for name in sorted(missing)]

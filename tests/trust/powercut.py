@@ -48,7 +48,7 @@ RUNS_FOR = 8.0
 after which nats-server writes by itself."""
 BATCHES = (1, 10, 100)
 """How many events each publisher says at once: as many sizes as the relay has."""
-PUBLISHED_WITHIN = 30.0
+PUBLISHED_WITHIN = 20.0
 OWES = ("powercut_lost", "powercut_acknowledged", "control_powercut_lost")
 
 

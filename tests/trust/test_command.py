@@ -17,7 +17,7 @@ async def gives(*rows: Row) -> Sequence[Row]:
 
 async def test_a_part_that_fails_has_failed_rows_and_a_trace() -> None:
     async def run(seed: int, say: Say) -> Sequence[Row]:
-        raise TimeoutError("nobody noticed")
+        raise ExceptionGroup("several", [TimeoutError("nobody noticed")])
 
     said: list[str] = []
     rows = await Part("one", "does", ("lost", "doubled"), run).rows(1, said.append)
