@@ -38,6 +38,8 @@ class Audit:
     dead_unexplained: int = 0
     """Dead letters that nobody can explain, or that are not there, or are there twice."""
     dead_letters: int = 0
+    terminated: int = 0
+    """Messages that the server was told to give up."""
     terminated_silently: int = 0
     """Messages that the server was told to give up, without a dead letter."""
     findings: list[str] = field(default_factory=list)
@@ -79,6 +81,7 @@ class Audit:
             self.strange + other.strange,
             self.dead_unexplained + other.dead_unexplained,
             self.dead_letters + other.dead_letters,
+            self.terminated + other.terminated,
             self.terminated_silently + other.terminated_silently,
             self.findings + other.findings,
         )
@@ -242,6 +245,7 @@ async def _dead_letters(scene: Staged, streams: Mapping[str, Sequence[Msg]], fou
     advisories = [json.loads(message.data) for message in await scene.messages(ADVISORIES)]
     ended = {(a["stream"], a["stream_seq"], a["consumer"]) for a in advisories}
     found.dead_unexplained = sum(wrong.values())
+    found.terminated = len(ended)
     found.terminated_silently = len(ended - dead.keys())
     if found.terminated_silently:
         wrong["missing, although the server was told to give the message up"] = (
