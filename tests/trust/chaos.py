@@ -25,6 +25,7 @@ from klankbord_runtime.permissions import OPERATOR, PROVISION
 from klankbord_schemas.topology import CONSUMERS, SERVICES
 from klankbord_standalone.servers import Installation
 
+TOLD_EVERY = 5.0
 RECOVERED_WITHIN = 120.0
 """Seconds after which the audit no longer waits for the last event to be handled."""
 
@@ -59,7 +60,7 @@ FULL = Plan(
         "postgres_stalled": 1,
     },
     replicas=2,
-    lasts=240,
+    lasts=170,
     idle_for=5.0,
 )
 OUTAGE = Plan(Size(posts=600, hasty=1), {"nats_outage": 1}, 1, 130, idle_for=5.0)
@@ -81,7 +82,7 @@ SHORT = Plan(
     Size(posts=1_500, poisons=1, hasty=2, skewed=2),
     {"worker_kills": 12, "rolling_restarts": 2, "nats_kills": 2, "postgres_kills": 2},
     replicas=2,
-    lasts=25,
+    lasts=15,
 )
 """What `make test` has time for."""
 OWES = (
@@ -147,7 +148,7 @@ async def play(plan: Plan, seed: int, say: Say) -> Outcome:
                 group.create_task(feeding.run())
                 group.create_task(faults.run())
             say("the faults are over: waiting until nothing is on its way")
-            recovery = await _recovered(scene) - faults.ended_at
+            recovery = await _recovered(scene, say) - faults.ended_at
             say(f"recovered after {recovery:.1f} s: auditing")
             await _settled(scene)
             await _ready(scene)
@@ -227,36 +228,41 @@ async def running(*jobs: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
             raise error
 
 
-async def _recovered(scene: Staged) -> float:
+async def _recovered(scene: Staged, say: Say) -> float:
     """Wait until nothing is on its way: the moment, in the loop's time."""
     now = asyncio.get_running_loop().time
-    deadline = now() + RECOVERED_WITHIN
+    told = now()
+    deadline = told + RECOVERED_WITHIN
     while now() < deadline:
         try:
-            if await _on_its_way(scene) == 0:
-                break
-        except (NatsError, OSError, asyncpg.PostgresError):
-            pass  # a server comes back: look again
+            left = await _on_its_way(scene)
+        except (NatsError, OSError, asyncpg.PostgresError) as error:
+            left = {f"{type(error).__name__}: {error}": 1}  # a server comes back: look again
+        if not left:
+            break
+        if now() - told > TOLD_EVERY:
+            told = now()
+            say("on their way: " + ", ".join(f"{n} {name}" for name, n in left.items()))
         await asyncio.sleep(0.2)
     return now()
 
 
-async def _on_its_way(scene: Staged) -> int:
-    """Events that a service has not handled, or has said and not published."""
-    on_its_way = 0
+async def _on_its_way(scene: Staged) -> dict[str, int]:
+    """How many events each consumer has not handled, and each service has said, not published."""
+    left: dict[str, int] = {}
     async with scene.everything.installation.client(OPERATOR) as client:
         readers = [(c.stream, c.name) for c in CONSUMERS] + [
             (s.stream, s.user) for s in SUBSCRIBERS
         ]
         for stream, name in readers:
             state = await client.jetstream().consumer_info(stream, name)
-            on_its_way += (state.num_pending or 0) + (state.num_ack_pending or 0)
+            left[name] = (state.num_pending or 0) + (state.num_ack_pending or 0)
     for service in SERVICES:
         (row,) = await scene.fetch(
-            service.name, "select coalesce(sum(size), 0) as size from outbox_pending"
+            service.name, "select coalesce(sum(size), 0)::int as size from outbox_pending"
         )
-        on_its_way += row["size"]
-    return on_its_way
+        left[f"outbox of {service.name}"] = row["size"]
+    return {name: count for name, count in left.items() if count}
 
 
 async def _settled(scene: Staged) -> None:
@@ -269,7 +275,7 @@ async def _settled(scene: Staged) -> None:
                     "reader", "select is_settled from metrics.published_community"
                 )
                 settled = all(row["is_settled"] for row in rows)
-                quiet = quiet + 1 if settled and await _on_its_way(scene) == 0 else 0
+                quiet = quiet + 1 if settled and not await _on_its_way(scene) else 0
                 await asyncio.sleep(0.5)
 
 

@@ -63,8 +63,14 @@ class Faults:
             "consumer_drifted": self._drift_consumer,
             "stream_full": self._fill_stream,
         }
-        self._schedule = [name for name, count in plan.items() for _ in range(count)]
+        self._schedule = [
+            name for name, count in plan.items() for _ in range(count) if name != "stream_full"
+        ]
         self._chance.shuffle(self._schedule)
+        # in the middle: a stream gets full only while there are posts left
+        middle = len(self._schedule) // 2
+        self._schedule[middle:middle] = ["stream_full"] * plan.get("stream_full", 0)
+        self._needs_posts = 0.0
         self.done: Counter[str] = Counter()
         self.forced_kills = 0
         """Services that did not end in time when they were told to stop."""
@@ -73,7 +79,9 @@ class Faults:
     @property
     def progress(self) -> float:
         """Which part of the schedule is done."""
-        return 1.0 if self.ended_at else self.done.total() / (len(self._schedule) + 1)
+        if self.ended_at:
+            return 1.0
+        return min(0.99, self.done.total() / (len(self._schedule) + 1) + self._needs_posts)
 
     async def run(self) -> None:
         """Do them all."""
@@ -226,12 +234,16 @@ class Faults:
         await self._ask(
             "STREAM.UPDATE.INGEST", config | {"max_msgs": info["state"]["messages"] + ROOM}
         )
+        self._needs_posts = 0.1
         try:
             async with asyncio.timeout(NOTICED_WITHIN):
                 while not await self._outbox_waits():
                     await asyncio.sleep(0.2)
             await asyncio.sleep(FULL_FOR)
+        except TimeoutError:
+            raise AssertionError("INGEST is full, and ingest's outbox does not wait") from None
         finally:
+            self._needs_posts = 0.0
             await self._ask("STREAM.UPDATE.INGEST", config)
 
     async def _outbox_waits(self) -> bool:

@@ -79,7 +79,7 @@ class Feeding:
             await self._corrupt(delivery.number)
             self.sent += 1
             if self._progress() < 1:
-                await asyncio.sleep(self._pause / 2)
+                await asyncio.sleep(self._pause * self._at_once)
 
     async def _deliver(self, http: httpx.AsyncClient, delivery: Delivery) -> None:
         posts = [said.submission() for said in (*delivery.posts, *delivery.again)]
