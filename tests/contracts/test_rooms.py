@@ -22,7 +22,7 @@ REACHES_OUT = {
     "problem",
     "webhook",
 }
-"""Modules that are no domain: they talk HTTP or SQL by their purpose."""
+"""Modules that are no domain: they talk HTTP or SQL, or make others wait, by their purpose."""
 IO = {"asyncpg", "nats", "starlette", "httpx", "httpcore", "faststream", "asyncio"}
 RUNTIME_IO = {"bus", "consumer", "db", "relay", "service", "work"}
 SQL_CALLS = {"execute", "executemany", "fetch", "fetchrow", "fetchval"}
