@@ -18,8 +18,10 @@ from klankbord_ingest.usecases import Delivery, Ingest, Receipt
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.work import Work
 
-WRITERS = 2
-"""Transactions at once: one works while the disk is busy with the other."""
+WRITERS = 4
+"""The most transactions at once: some work while the disk is busy with others."""
+WORTH_A_WRITER = 100
+"""How many submissions must wait before a further transaction is begun for them."""
 MOST_TOGETHER = 500
 """The most submissions of one transaction, unless a single delivery holds more."""
 
@@ -44,6 +46,7 @@ class Arrivals:
         self._work = work
         self._ingest = ingest
         self._waiting: deque[_Waiting] = deque()
+        self._submissions = 0
         self._writers: set[asyncio.Task[None]] = set()
 
     async def write(self, delivery: Delivery, source: Source) -> Receipt:
@@ -54,7 +57,8 @@ class Arrivals:
         """
         waiting = _Waiting(delivery, source, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if len(self._writers) < WRITERS:
+        self._submissions += len(delivery.submissions)
+        if len(self._writers) < min(WRITERS, 1 + self._submissions // WORTH_A_WRITER):
             writer = asyncio.create_task(self._write_all(), name="arrivals")
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
@@ -74,6 +78,7 @@ class Arrivals:
             if following.source != taken[0].source or size > MOST_TOGETHER:
                 break
             taken.append(self._waiting.popleft())
+        self._submissions -= sum(len(one.delivery.submissions) for one in taken)
         return taken
 
     async def _write(self, together: Sequence[_Waiting]) -> None:
