@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TypeAlias
 
 from nats.aio.client import Client
@@ -102,7 +103,7 @@ class BatchConsumer:
         self._metrics = metrics
         self._tracing = tracing
         self._breaker = Breaker()
-        self._in_hand: list[Msg] = []
+        self._in_hand: dict[int, Sequence[Msg]] = {}
         # by place in the stream, for as long as an event is not done with
         self._suspects: set[int] = set()
         self._not_its_fault: set[int] = set()
@@ -120,7 +121,7 @@ class BatchConsumer:
 
     async def handle(self, messages: Sequence[Msg]) -> None:
         """Handle one batch to its end: each message is acked, given back, or dead-lettered."""
-        self._in_hand = list(messages)
+        self._in_hand[id(messages)] = messages
         try:
             received = await self._decode(messages)
             alone: list[Received] = []
@@ -132,7 +133,7 @@ class BatchConsumer:
             for one in alone:
                 await self._handle_alone(one)
         finally:
-            self._in_hand = []
+            del self._in_hand[id(messages)]
 
     @asynccontextmanager
     async def in_progress(self, puller: Puller) -> AsyncIterator[None]:
@@ -141,7 +142,7 @@ class BatchConsumer:
         async def tell() -> None:
             while True:
                 await asyncio.sleep(IN_PROGRESS_EVERY)
-                for message in [*self._in_hand, *puller.waiting]:
+                for message in [*chain.from_iterable(self._in_hand.values()), *puller.waiting]:
                     with contextlib.suppress(*TRANSIENT):  # then it is delivered again
                         await message.in_progress()
 

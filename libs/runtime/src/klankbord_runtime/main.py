@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +52,6 @@ def command(
             elif given.verb == "apply":
                 runner.run(_apply(service, given.name, given.path))
             else:
-                _collect_seldom()
                 runner.run(service.run())
     except Refused as refused:
         _end(3, f"{given.path}: refused\n{refused}")
@@ -61,16 +59,6 @@ def command(
         _end(1, str(error))
     except (OSError, asyncpg.PostgresError) as error:
         _end(1, f"klankbord-{name}: {type(error).__name__}: {error}")
-
-
-def _collect_seldom() -> None:
-    """Let the garbage collector look at the events of a few batches at once, and at no module.
-
-    A batch makes tens of thousands of objects and no cycles. By default the collector stops for
-    each 700 of them; that took a sixth of a consumer's time.
-    """
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
 
 
 async def _migrate(settings: ServiceSettings, name: str) -> None:

@@ -50,7 +50,7 @@ class Puller:
         self._name = consumer
         self._size = size
         self._buffer: deque[Msg] = deque()
-        self._arrived = asyncio.Event()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._asked = 0
         self._asked_until = 0.0
         self._not_before = 0.0
@@ -67,18 +67,14 @@ class Puller:
             pending_bytes_limit=-1,
         )
 
-    async def take(self) -> list[Msg]:
-        """What has arrived, at most one batch; waits for a first message, up to a second.
+    async def take(self, least: int = 1) -> list[Msg]:
+        """What has arrived, at most one batch; waits up to a second until it is so much.
 
-        An empty list says that nothing came, so that the caller can look at its own state.
+        An empty list says that it is less, so that the caller can look at its own state.
         """
         await self._ask()
-        if not self._buffer:
-            self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), timeout=1.0)
-            except TimeoutError:
-                return []
+        if len(self._buffer) < least and not await self._has_arrived(least):
+            return []
         taken = [self._buffer.popleft() for _ in range(min(self._size, len(self._buffer)))]
         await self._ask()
         return taken
@@ -101,6 +97,17 @@ class Puller:
         self._buffer.clear()
         return left
 
+    async def _has_arrived(self, least: int) -> bool:
+        waiter = (least, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        try:
+            await asyncio.wait_for(waiter[1], timeout=1.0)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters.remove(waiter)
+        return len(self._buffer) >= least  # another taker may have been first
+
     async def _ask(self) -> None:
         now = time.monotonic()
         if self._asked and now > self._asked_until:
@@ -117,7 +124,9 @@ class Puller:
         if status is None:
             self._asked = max(0, self._asked - 1)
             self._buffer.append(message)
-            self._arrived.set()
+            for least, waiter in self._waiters:
+                if len(self._buffer) >= least and not waiter.done():
+                    waiter.set_result(None)
             return
         headers = message.headers or {}
         if status == "408":  # this request's time was up

@@ -39,6 +39,7 @@ from klankbord_runtime.db import Database, load_queries
 from klankbord_runtime.deadletter import DeadLetters
 from klankbord_runtime.erasure import Erasures, Forget
 from klankbord_runtime.faults import TRANSIENT
+from klankbord_runtime.garbage import collected_by_the_clock
 from klankbord_runtime.provision import consumer_config, drift
 from klankbord_runtime.relay import Relay
 from klankbord_runtime.request_head import BoundedHeads
@@ -227,7 +228,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
-        async with self.running():
+        async with self.running(), collected_by_the_clock():
             await self._stopping.wait()
             log.info("%s drains", self.name)
 
@@ -463,6 +464,7 @@ class _Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # nobody asks who the client is
                 http=BoundedHeads,
                 ws="none",
                 timeout_keep_alive=75,  # longer than a sender's pool keeps a connection

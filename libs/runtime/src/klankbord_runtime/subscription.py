@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 BATCH_SIZE = 500
 """The most events of one batch, and so of one transaction."""
+IN_FLIGHT = 2
+"""The most batches at once: while one waits for the database, another is read and thought about."""
 PAUSE = 0.5
 """Seconds to wait after a pull that failed."""
 
@@ -41,6 +43,7 @@ class Subscription:
         self._puller: Puller | None = None
         self._task: asyncio.Task[None] | None = None
         self._draining = False
+        self._in_flight = 0
         consumer = batches.consumer
         self._subscriber = broker.subscriber(
             config=ConsumerConfig(filter_subjects=list(consumer.subjects)),
@@ -66,7 +69,7 @@ class Subscription:
             self._puller.reconnected()
 
     async def drain(self, timeout: float) -> None:  # noqa: ASYNC109  (the limit is the caller's)
-        """Take no more, let the batch in hand finish, give the rest back at once."""
+        """Take no more, let what is in hand finish, give the rest back at once."""
         self._draining = True
         if self._task is None or self._puller is None:
             return
@@ -80,23 +83,28 @@ class Subscription:
             log.info("what was fetched comes back after ack_wait: %s", error)
 
     async def _run(self, puller: Puller) -> None:
-        async with self.batches.in_progress(puller):
-            while not self._draining:
-                try:
-                    messages = await puller.take()
-                    if messages:
+        async with self.batches.in_progress(puller), asyncio.TaskGroup() as group:
+            for _ in range(IN_FLIGHT):
+                group.create_task(self._handle_batches(puller))
+
+    async def _handle_batches(self, puller: Puller) -> None:
+        while not self._draining:
+            try:
+                # beside another batch only a full one: two small ones cost twice as much
+                messages = await puller.take(BATCH_SIZE if self._in_flight else 1)
+                if messages:
+                    self._in_flight += 1
+                    try:
                         await self._subscriber.process_message(messages)
-                except TRANSIENT as error:
-                    log.warning(
-                        "%s: %s: %s", self.batches.consumer.name, type(error).__name__, error
-                    )
-                    await asyncio.sleep(PAUSE)
-                except Exception:
-                    # not acknowledged, so delivered again: a fault of this code stops nothing
-                    log.exception(
-                        "%s: a batch was left to be redelivered", self.batches.consumer.name
-                    )
-                    await asyncio.sleep(PAUSE)
+                    finally:
+                        self._in_flight -= 1
+            except TRANSIENT as error:
+                log.warning("%s: %s: %s", self.batches.consumer.name, type(error).__name__, error)
+                await asyncio.sleep(PAUSE)
+            except Exception:
+                # not acknowledged, so delivered again: a fault of this code stops nothing
+                log.exception("%s: a batch was left to be redelivered", self.batches.consumer.name)
+                await asyncio.sleep(PAUSE)
 
 
 async def _undecoded(message: StreamMessage[Any]) -> list[Msg]:

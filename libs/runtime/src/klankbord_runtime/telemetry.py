@@ -127,9 +127,10 @@ class Tracing:
         """The `traceparent` of what a door receives: the one that came with it, else a new one."""
         if incoming is not None and WELL_FORMED.fullmatch(incoming) and context_of(incoming):
             return incoming
-        trace_id, span_id = secrets.randbits(128) or 1, secrets.randbits(64) or 1
-        sampled = trace_id % 2**64 < self._ratio * 2**64
-        return f"00-{trace_id:032x}-{span_id:016x}-{sampled:02x}"
+        ids = secrets.token_hex(24)
+        trace_id, span_id = ids[:32], ids[32:]
+        sampled = int(trace_id[16:], 16) < self._ratio * 2**64
+        return f"00-{trace_id}-{span_id}-{sampled:02x}"
 
     @contextmanager
     def door(self, service: str, traceparent: str | None) -> Iterator[None]:

@@ -47,6 +47,7 @@ class Work:
         """It is committed: do what waited for that. Called by the runtime alone."""
         for then in self._after:
             then()
+        self._after.clear()  # they refer to this work: the circle would keep its events alive
 
     async def write_outbox(self, queries: Queries) -> None:
         """Put what was emitted into the outbox.

@@ -70,7 +70,8 @@ class Sender:
                     receipt: dict[str, int] = answer.json()
                     return receipt
                 said = f"{answer.status_code}: {answer.text}"
-                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                is_for_now = answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR and not is_for_now:
                     break
             await asyncio.sleep(RETRY)
         raise NotHeardError(f"{self._url} does not take the delivery: {said}")

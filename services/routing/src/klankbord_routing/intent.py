@@ -47,7 +47,6 @@ STACK_TRACE_MARKS = ("Traceback", "Exception", "Error: ", "SIGSEGV", "panic: ")
 """What any stack trace holds one of, or both " at " and a bracket. Looking for these first is
 twenty times as fast."""
 DIGITS = "0123456789"
-DOTTED_DIGITS = re.compile(r"[0-9]\.[0-9]")
 ERROR_MARKS = ("err", "status", "fout", "fel", "fehler", "virhe", "0x")
 """What any error code holds one of."""
 ERROR_CODE = re.compile(
@@ -276,20 +275,32 @@ def _technical(plain: Plain) -> Iterator[tuple[Structure, str]]:
         yield "code-block", "```"
     if _looks_like_a_trace(plain.written) and (trace := STACK_TRACE.search(plain.written)):
         yield "stack-trace", trace[0].strip()
-    if not any(digit in plain.words for digit in DIGITS):
+    if not _holds_any(plain.words, DIGITS):
         return
-    if any(mark in plain.words for mark in ERROR_MARKS) and (
-        code := ERROR_CODE.search(plain.words)
-    ):
+    if _holds_any(plain.words, ERROR_MARKS) and (code := ERROR_CODE.search(plain.words)):
         yield "error-code", code[0]
-    if DOTTED_DIGITS.search(plain.words) and (version := VERSION_NUMBER.search(plain.words)):
+    if _holds_dotted_digits(plain.words) and (version := VERSION_NUMBER.search(plain.words)):
         yield "version-number", version[0]
 
 
 def _looks_like_a_trace(written: str) -> bool:
-    return any(mark in written for mark in STACK_TRACE_MARKS) or (
-        " at " in written and "(" in written
-    )
+    return _holds_any(written, STACK_TRACE_MARKS) or (" at " in written and "(" in written)
+
+
+def _holds_any(text: str, parts: Iterable[str]) -> bool:
+    for part in parts:  # noqa: SIM110 - four times as fast as any() over a generator
+        if part in text:
+            return True
+    return False
+
+
+def _holds_dotted_digits(words: str) -> bool:
+    dot = words.find(".")
+    while dot != -1:
+        if words[dot - 1].isdigit() and words[dot + 1].isdigit():
+            return True
+        dot = words.find(".", dot + 1)
+    return False
 
 
 def _question_word(sentence: str, lexicon: Lexicon) -> str | None:
