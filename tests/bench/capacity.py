@@ -10,7 +10,8 @@ from figures import BUILD, Figures, Row
 
 from klankbord_runtime.relay import INBOX_DAYS
 from klankbord_runtime.settings import OutboxSettings
-from klankbord_schemas.topology import DAY, STREAMS
+from klankbord_schemas import PostReceived
+from klankbord_schemas.topology import DAY, stream_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "capacity.md"
 POSTS_A_DAY = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
@@ -18,7 +19,7 @@ PEAK = 4
 """How many times the mean a busy minute brings."""
 BUSY = 0.6
 """How much of what a node can do it is given to do: the rest is for outages and their backlog."""
-INGEST = STREAMS[0]
+INGEST = stream_of(PostReceived)
 YEAR = 365
 GIB = 2**30
 HEAD = f"""\
