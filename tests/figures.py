@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 BUILD = Path(__file__).parents[1] / "build"
 
@@ -62,7 +62,13 @@ class Row:
             raise ValueError(f"{self.name}: {self.goal!r} is no goal; write it like '>= 0.40'")
         return _COMPARE[said[1]](self.value, float(re.sub("[_,]", "", said[2])))
 
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Self:
+        """The row that says this of itself."""
+        return cls(**{name: value for name, value in told.items() if name != "holds"})
+
     def as_json(self) -> dict[str, Any]:
+        """What a script wants of it; what is empty is left out."""
         told: dict[str, Any] = {
             "name": self.name,
             "value": None if self.value is None else round(self.value, 4),
@@ -113,11 +119,7 @@ class Figures:
         cells += [
             (
                 row.name,
-                "-"
-                if row.value is None
-                else f"{row.value:,.4g}"
-                if row.value < 1e4
-                else f"{row.value:,.0f}",
+                _shown(row.value),
                 row.unit,
                 row.goal,
                 {True: "yes", False: "NO", None: "skipped" if row.skipped else ""}[row.holds],
@@ -126,6 +128,12 @@ class Figures:
             for row in self.rows
         ]
         return _aligned(cells)
+
+
+def _shown(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
 
 
 def _aligned(cells: Sequence[Sequence[str]]) -> str:

@@ -1,12 +1,10 @@
 """From what a post costs to what many posts a day need; `python -m bench --docs` writes it down."""
 
-import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
-from figures import BUILD, Figures, Row
+import pages
 
 from klankbord_runtime.relay import INBOX_DAYS
 from klankbord_runtime.settings import OutboxSettings
@@ -37,34 +35,30 @@ NEEDED = (
 )
 
 
-class NothingMeasuredError(RuntimeError):
-    """The last run lacks what the page is made of."""
-
-
 def write_page() -> None:
     """Put the last run into docs/capacity.md.
 
     Raises:
-        NothingMeasuredError: there was none, or not of these rows; says what to run.
+        SystemExit: there was none, or not of these rows, or the page has no markers; says what to
+            do.
     """
-    try:
-        told = json.loads((BUILD / "bench.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NothingMeasuredError("nothing was measured yet: make bench") from None
-    page = PAGE.read_text(encoding="utf-8")
-    page = _filled(page, "bench table", _measured(told))
-    PAGE.write_text(_filled(page, "capacity table", capacity(told)), encoding="utf-8")
+    told = pages.last_run("bench")
+    load = told["machine"]["load_1m"]
+    about = f"{pages.machine(told)}; load when it ended {load}; took {told['took_s'] / 60:.0f} min."
+    needs = capacity(told)
+    pages.fill(PAGE, "bench table", f"{about}\n\n{pages.table(told)}")
+    pages.fill(PAGE, "capacity table", needs)
 
 
 def capacity(told: dict[str, Any]) -> str:
     """What a node carries, and how many nodes that makes, as Markdown.
 
     Raises:
-        NothingMeasuredError: rows are missing; says which.
+        SystemExit: rows are missing; says which.
     """
     values = {row["name"]: row["value"] for row in told["rows"]}
     if missing := [name for name in NEEDED if values.get(name) is None]:
-        raise NothingMeasuredError(f"the last run lacks {', '.join(missing)}: make bench")
+        raise SystemExit(f"the last run lacks {', '.join(missing)}: make bench")
     cores = told["machine"]["cores"]
     carried = values["pipeline_posts_per_s"] * BUSY
     kept = INGEST.max_bytes / values["bytes_stream_ingest_per_post"]
@@ -100,27 +94,6 @@ def _line(posts: int, values: dict[str, float], carried: float) -> str:
         *(f"{cores:,.1f}", f"{nodes:,}", *(_size(size) for size in sizes)),
     )
     return f"| {' | '.join(told)} |"
-
-
-def _measured(told: dict[str, Any]) -> str:
-    rows = [Row(**{key: row[key] for key in row if key != "holds"}) for row in told["rows"]]
-    facts = told["machine"]
-    return (
-        f"{facts['cores']} cores ({facts['cpu']}), {facts['memory_gib']} GiB, Linux "
-        f"{facts['kernel']}, Python {facts['python']}; load when it ended {facts['load_1m']}; "
-        f"took {told['took_s'] / 60:.0f} min.\n\n{Figures(told['seed'], rows).table()}"
-    )
-
-
-def _filled(page: str, name: str, text: str) -> str:
-    begin, end = f"<!-- {name} -->", "<!-- end -->"
-    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-    filled, found = re.subn(
-        pattern, lambda _: f"{begin}\n{text}\n{end}", page, count=1, flags=re.DOTALL
-    )
-    if not found:
-        raise NothingMeasuredError(f"{PAGE.name} lacks {begin} … {end}")
-    return filled
 
 
 def _size(size: float) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import pages
 import pytest
 from figures import Row
 from trust import docs
@@ -52,28 +53,19 @@ def test_a_breach_makes_the_command_fail_and_what_was_skipped_is_said(
     assert verdict([Row("doubled", None, "", failed="OSError: full")]) == 1
 
 
-def test_the_last_table_is_written_between_the_markers(tmp_path: Path) -> None:
-    report, page = tmp_path / "trust.json", tmp_path / "page.md"
+def test_the_last_table_is_written_into_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = {"cpu": "abacus", "cores": 2, "memory_gib": 4, "kernel": "6", "python": "3.11"}
     rows = [Row("lost", 0, "effects", "== 0").as_json()]
-    report.write_text(json.dumps({"machine": machine, "seed": 7, "took_s": 9.6, "rows": rows}))
-    page.write_text(f"before\n{docs.BEGIN}\nformer\n{docs.END}\nafter\n")
-    docs.write(report, page)
+    report = {"machine": machine, "seed": 7, "took_s": 9.6, "rows": rows}
+    (tmp_path / "trust.json").write_text(json.dumps(report))
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- trust table -->\nformer\n<!-- end -->\nafter\n")
+    monkeypatch.setattr(pages, "BUILD", tmp_path)
+    monkeypatch.setattr(docs, "PAGE", page)
+    docs.write()
     text = page.read_text()
-    assert text.startswith(f"before\n{docs.BEGIN}\n")
-    assert text.endswith(f"{docs.END}\nafter\n")
     assert "| lost   | 0     | effects | == 0 | yes   |" in text
-    assert "seed 7, 10 s on 2 cores (abacus" in text
+    assert "seed 7, 10 s on 2 cores (abacus)" in text
     assert "former" not in text
-    docs.write(report, page)
-    assert page.read_text() == text
-
-
-def test_a_page_without_markers_says_what_to_do(tmp_path: Path) -> None:
-    report, page = tmp_path / "trust.json", tmp_path / "page.md"
-    report.write_text("{}")
-    page.write_text("no markers")
-    with pytest.raises(SystemExit, match="put them where the table belongs"):
-        docs.write(report, page)
-    with pytest.raises(SystemExit, match="run `make trust` first"):
-        docs.write(tmp_path / "missing.json", page)
