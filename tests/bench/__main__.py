@@ -15,12 +15,11 @@ from typing import Protocol
 import uvloop
 from bench import capacity, consumer, growth, pipeline, replicas, rules, webhook
 from bench.goals import GOALS
-from bench.rounds import Round, Spare, play, rows, skipped
+from bench.rounds import Round, Spare, play, rows
 from bench.sizes import FULL, SHORT, TINY, Size
-from figures import Figures
+from figures import Figures, Row
 
 SEED = 20261122
-FAILED = "failed:"
 
 
 class Part(Protocol):
@@ -72,8 +71,9 @@ async def measure(size: Size, wanted: Collection[str]) -> Figures:
             figures.rows += rows(played, names)
         except Exception as error:  # noqa: BLE001 - its rows say why; the others are measured
             traceback.print_exc()
-            without |= dict.fromkeys(names, f"{FAILED} {type(error).__name__}: {error}")
-    figures.rows += skipped(without)
+            why = f"{type(error).__name__}: {error}"
+            figures.rows += [Row(name, None, *GOALS[name], failed=why) for name in names]
+    figures.rows += [Row(name, None, *GOALS[name], skipped=why) for name, why in without.items()]
     order = list(GOALS)
     figures.rows.sort(key=lambda row: order.index(row.name))
     figures.took_s = time.monotonic() - begun
@@ -103,12 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     print(figures.table())
     print(f"\nwritten to {figures.write('bench')}; took {figures.took_s:.0f} s")
-    failed = [row for row in figures.rows if row.skipped.startswith(FAILED)]
     for row in figures.breaches:
-        say(f"{row.name} is {row.value:,.4g}, not {row.goal}")
-    for row in failed:
-        say(f"{row.name} {row.skipped}")
-    return 1 if figures.breaches or failed else 0
+        why = f"failed: {row.failed}" if row.failed else f"is {row.value:,.4g}, not {row.goal}"
+        say(f"{row.name} {why}")
+    return 1 if figures.breaches else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ was not, it is noisy: it counts only where no round was quiet, and its row says 
 """
 
 import statistics
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bench import machine
@@ -96,8 +96,3 @@ def _row(name: str, played: Sequence[Round]) -> Row:
         notes.append(f"{what}: {noisy[-1].disturbance}")
     unit, goal = GOALS[name]
     return Row(name, value, unit, goal, note="; ".join(notes))
-
-
-def skipped(why: Mapping[str, str]) -> list[Row]:
-    """Rows that cannot be had here."""
-    return [Row(name, None, *GOALS[name], skipped=reason) for name, reason in why.items()]
