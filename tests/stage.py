@@ -37,7 +37,7 @@ from klankbord_standalone.status import Status, read_status
 BEGIN = datetime(2026, 3, 2, 8, tzinfo=UTC)
 SETTLE_PATIENCE = 180.0
 
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "communities": [
         {"slug": "acme", "name": "Acme", "time_zone": "Europe/Amsterdam", "languages": ["en"]}
     ],
@@ -64,7 +64,7 @@ class Stage:
     forum: Sender
 
     @property
-    def servers(self) -> Any:
+    def servers(self) -> Servers:
         assert self.everything.servers is not None
         return self.everything.servers
 
@@ -134,10 +134,10 @@ async def both_servers() -> AsyncIterator[Servers]:
 
 
 @asynccontextmanager
-async def stage(config: dict[str, Any] | None = None) -> AsyncIterator[Stage]:
+async def stage() -> AsyncIterator[Stage]:
     """Start everything in a folder of its own; everything is gone afterwards."""
     async with AsyncExitStack() as stack:
-        home = await stack.enter_async_context(_home(config))
+        home = await stack.enter_async_context(fresh_home(CONFIG))
         key = make_secret(home.secrets, "forum")
         everything = await stack.enter_async_context(standalone.start(home))
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=20, trust_env=False))
@@ -199,7 +199,7 @@ async def staged(
         folder: where to keep everything; none makes one.
     """
     async with AsyncExitStack() as stack:
-        home = await stack.enter_async_context(_home(None, folder))
+        home = await stack.enter_async_context(fresh_home(CONFIG, folder))
         key = make_secret(home.secrets, "forum")
         credentials = Credentials.create(home.data / "credentials")
         for subscriber in subscribers:
@@ -242,13 +242,14 @@ async def staged(
 
 
 @asynccontextmanager
-async def _home(config: dict[str, Any] | None, parent: Path | None = None) -> AsyncIterator[Home]:
-    folder = Path(tempfile.mkdtemp(prefix="klankbord-stage-", dir=parent))
+async def fresh_home(config: dict[str, Any], parent: Path | None = None) -> AsyncIterator[Home]:
+    """The folders of an installation with this klankbord.yaml; everything is gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="klankbord-", dir=parent))
     folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
     home = Home.at(folder / "data", folder / "config")
     home.prepare()
     # YAML 1.2 contains JSON
-    (home.config / "klankbord.yaml").write_text(json.dumps(config or CONFIG), encoding="utf-8")
+    (home.config / "klankbord.yaml").write_text(json.dumps(config), encoding="utf-8")
     try:
         yield home
     finally:

@@ -1,9 +1,6 @@
 """An installation to measure: its servers, and each service as a process when it is wanted."""
 
 import asyncio
-import json
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,6 +11,7 @@ import asyncpg
 import httpx
 from bench.talk import COMMUNITY, SOURCE, policy
 from nats.aio.client import Client
+from stage import fresh_home
 
 from klankbord_runtime.bus import MAX_ATOMIC_BATCH, Message, publish
 from klankbord_runtime.permissions import PROVISION
@@ -21,7 +19,6 @@ from klankbord_schemas import PostReceived
 from klankbord_schemas.topology import CONSUMERS, STREAMS
 from klankbord_standalone.child import free_port
 from klankbord_standalone.home import Home
-from klankbord_standalone.postgres_server import PostgresServer
 from klankbord_standalone.sender import make_secret
 from klankbord_standalone.servers import Installation, Servers
 from klankbord_standalone.services import SERVICES, ServiceProcess
@@ -123,10 +120,6 @@ class Ground:
 @asynccontextmanager
 async def ground(communities: Sequence[str] = (COMMUNITY,)) -> AsyncIterator[Ground]:
     """Start the servers in a folder of their own; everything is gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="klankbord-bench-"))
-    folder.chmod(0o755)  # PostgreSQL runs as another user when we are root
-    home = Home.at(folder / "data", folder / "config")
-    home.prepare()
     config = {
         "communities": [
             {"slug": slug, "name": slug, "time_zone": "Europe/Amsterdam", "languages": ["en"]}
@@ -134,20 +127,16 @@ async def ground(communities: Sequence[str] = (COMMUNITY,)) -> AsyncIterator[Gro
         ],
         "sources": [{"name": SOURCE, "community": communities[0], "kind": "webhook"}],
     }
-    (home.config / "klankbord.yaml").write_text(json.dumps(config), encoding="utf-8")
-    (home.config / "policy.yaml").write_bytes(policy(1_000))
-    try:
-        async with AsyncExitStack() as stack:
-            servers = await stack.enter_async_context(embedded(home))
-            bus = await stack.enter_async_context(servers.installation.client(PROVISION))
-            database = await asyncpg.connect(servers.installation.admin_url)
-            stack.push_async_callback(database.close)
-            http = await stack.enter_async_context(httpx.AsyncClient(timeout=5, trust_env=False))
-            made = Ground(home, servers, make_secret(home.secrets, SOURCE), bus, database, http)
-            async with asyncio.TaskGroup() as group:
-                for name in SERVICES:
-                    group.create_task(made._process(name, 0).migrate())
-            yield made
-    finally:
-        PostgresServer(home.data / "postgres", "").erase()
-        shutil.rmtree(folder)
+    async with AsyncExitStack() as stack:
+        home = await stack.enter_async_context(fresh_home(config))
+        (home.config / "policy.yaml").write_bytes(policy(1_000))
+        servers = await stack.enter_async_context(embedded(home))
+        bus = await stack.enter_async_context(servers.installation.client(PROVISION))
+        database = await asyncpg.connect(servers.installation.admin_url)
+        stack.push_async_callback(database.close)
+        http = await stack.enter_async_context(httpx.AsyncClient(timeout=5, trust_env=False))
+        made = Ground(home, servers, make_secret(home.secrets, SOURCE), bus, database, http)
+        async with asyncio.TaskGroup() as group:
+            for name in SERVICES:
+                group.create_task(made._process(name, 0).migrate())
+        yield made
