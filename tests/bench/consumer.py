@@ -18,9 +18,8 @@ from bench.pace import acknowledged, pace
 from bench.rounds import Round
 from bench.sizes import Size
 from bench.talk import Talk
-from bench.yardstick import MODERATION, program, raw_pace
+from bench.yardstick import MODERATION, program, raw_pace, until_reachable
 
-from klankbord_runtime.bus import reachable
 from klankbord_standalone.child import LOOPBACK, free_port
 
 REDIS = shutil.which("redis-server")
@@ -100,8 +99,7 @@ class Consumers:
         address = f"redis://{LOOPBACK}:{port}/0"
         command = (REDIS, "--port", str(port), "--bind", LOOPBACK, "--save", "")
         async with program(self._ground, "redis", command):
-            while not await reachable(address):
-                pass
+            await until_reachable(address)
             yield {
                 "BENCH_REDIS": address,
                 "BENCH_POLICY": str(self._ground.policy),

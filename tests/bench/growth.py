@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import partial
 
 from bench.ground import Ground, ground
 from bench.pace import acknowledged, pace, reach
@@ -105,7 +104,7 @@ class Growth:
             heard = acknowledged(self._ground, METRICS.stream, METRICS.name)
             begun, first = await reach(heard, 1, PATIENCE)
             await reach(heard, self._size.growth_events, PATIENCE)
-            await reach(partial(self._touched_none), 1, PATIENCE)
+            await reach(self._all_counted, 1, PATIENCE)
             return (self._size.growth_events - first) / (time.monotonic() - begun)
 
     async def _prepare(self, stored: int) -> None:
@@ -114,7 +113,8 @@ class Growth:
         await self._ground.database.execute("vacuum analyze")
         await self._ground.database.execute("checkpoint")
 
-    async def _touched_none(self) -> int:
+    async def _all_counted(self) -> int:
+        """1 when no post waits to be counted, else 0."""
         left = await self._ground.database.fetchval(
             "select exists (select from metrics.touched_post)"
         )

@@ -29,11 +29,12 @@ PART = 500
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds."""
+    """What an open loop came to; times are milliseconds."""
 
     p50: float
     p99: float
     posts: int
+    """How many posts these are the times of."""
     late: int
     """How many requests were sent later than they should have been, by more than a tenth second."""
 

@@ -13,9 +13,8 @@ from bench.ground import Ground, ground
 from bench.rounds import Round
 from bench.sizes import Size
 from bench.talk import SOURCE, Talk
-from bench.yardstick import program
+from bench.yardstick import program, until_reachable
 
-from klankbord_runtime.bus import reachable
 from klankbord_standalone.child import LOOPBACK, free_port
 
 NAMES = ("webhook_vs_bare",)
@@ -51,8 +50,7 @@ class Webhook:
         bare_door = Door(f"http://{LOOPBACK}:{port}", SOURCE, self._ground.key)
         command = (sys.executable, "-m", "bench.yardsticks.bare", str(port))
         async with program(self._ground, "bare", command):
-            while not await reachable(bare_door.address):
-                await asyncio.sleep(0.05)
+            await until_reachable(bare_door.address)
             bare = await hammer(bare_door, cycle(requests), 204, self._seconds)
         found = Round()
         found.compare("webhook_vs_bare", own.per_s, bare.per_s)

@@ -1,5 +1,6 @@
 """Running what the product is compared with: the small programs in `yardsticks`."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from bench.ground import Ground
 from bench.pace import acknowledged, pace
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from klankbord_runtime.bus import reachable
 from klankbord_runtime.permissions import PROVISION
 from klankbord_schemas import topology
 from klankbord_schemas.topology import inbox_prefix
@@ -48,6 +50,13 @@ async def program(
         if child.crashed and await child.wait():
             raise child.failed("ended by itself")
         await child.end(SIGTERM, patience=PATIENCE)
+
+
+async def until_reachable(address: str) -> None:
+    """Wait until a program that was just started listens there, and leave it the processor."""
+    async with asyncio.timeout(PATIENCE):
+        while not await reachable(address):
+            await asyncio.sleep(0.05)
 
 
 async def raw_pace(ground: Ground, seconds: float, until: int) -> float:
