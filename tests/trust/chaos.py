@@ -65,6 +65,7 @@ FULL = Plan(
 )
 OUTAGE = Plan(Size(posts=600, hasty=1), {"nats_outage": 1}, 1, 130, idle_for=5.0)
 """Beside it, on an installation of its own: it takes as long as half of the others."""
+# written down once more: a plan that becomes smaller must not make the goals smaller
 GOALS = {
     "worker_kills": 60,
     "rolling_restarts": 10,

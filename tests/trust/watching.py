@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 
 import psutil
 from stage import Understudy
+from trust.tally import MIB
 
 EVERY = 0.5
-MIB = 2**20
 
 
 class Watch:
