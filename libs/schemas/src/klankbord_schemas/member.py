@@ -45,7 +45,7 @@ class MemberSeen(Event[Member]):
 
     @property
     def facet(self) -> str:
-        """Members are kept one message each."""
+        """Looks are chosen by member, and the bus keeps the last ones of each."""
         return self.data.member
 
     @property
