@@ -39,7 +39,7 @@ from klankbord_runtime.service import Service
 from klankbord_schemas.identity import fingerprint
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_IMPORT_BYTES = 3 * 512 * 1024
+MAX_IMPORT_BYTES = 1536 * 1024
 """More than `klankbord import` sends; as Python objects it may take thirty times that."""
 READ_SECONDS = 10.0
 """How long a sender may take to send its body."""

@@ -307,8 +307,10 @@ def _reason(detail: ErrorDetails) -> tuple[str, str]:
 
 def _shown(given: object) -> str:
     """What was given, as far as there is room; a list or an object may hold a megabyte."""
-    if isinstance(given, (dict, list)):
-        return "an object" if isinstance(given, dict) else "a list"
+    if isinstance(given, dict):
+        return "an object"
+    if isinstance(given, list):
+        return "a list"
     return repr(given[:60] if isinstance(given, str) else given)[:60]
 
 

@@ -44,7 +44,7 @@ LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Receipt:
-    """What became of a batch."""
+    """What became of a delivery."""
 
     received: int
     """How many submissions said something new."""
@@ -66,14 +66,15 @@ class Delivery:
     """The trace that it belongs to."""
 
 
-class _Of(NamedTuple):
+class _Origin(NamedTuple):
     """The delivery that something came in."""
 
     number: int
+    """Its place among those that are heard together."""
     traceparent: str | None
 
 
-_Said: TypeAlias = tuple[Submission, _Of]
+_Said: TypeAlias = tuple[Submission, _Origin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class _Heard:
     """A post's submission with its identity and author."""
 
     submission: PostSubmission
-    of: _Of
+    origin: _Origin
     post: UUID
     author: str | None
     version: Version
@@ -117,13 +118,15 @@ class Ingest:
         """
         said = await self._first_told(deliveries, work)
         kept = await self._without_erased(said, source, work)
-        posts = [(one, of) for one, of in kept if isinstance(one, PostSubmission)]
-        interactions = [(one, of) for one, of in kept if isinstance(one, InteractionSubmission)]
+        posts = [(one, origin) for one, origin in kept if isinstance(one, PostSubmission)]
+        interactions = [
+            (one, origin) for one, origin in kept if isinstance(one, InteractionSubmission)
+        ]
         new = Counter(await self._receive_posts(posts, source, work))
         new.update(await self._receive_interactions(interactions, source, work))
         await self._see_members(kept, source, work)
-        erased = Counter(of.number for _, of in said)
-        erased.subtract(of.number for _, of in kept)
+        erased = Counter(origin.number for _, origin in said)
+        erased.subtract(origin.number for _, origin in kept)
         return [
             Receipt(new[n], len(delivery.submissions) - new[n] - erased[n], erased[n])
             for n, delivery in enumerate(deliveries)
@@ -141,8 +144,8 @@ class Ingest:
         for number, delivery in enumerate(deliveries):
             if delivery.id is None or delivery.id in first:
                 first.discard(delivery.id)  # one that is tried again at once is here twice
-                of = _Of(number, delivery.traceparent)
-                said += [(submission, of) for submission in delivery.submissions]
+                origin = _Origin(number, delivery.traceparent)
+                said += [(submission, origin) for submission in delivery.submissions]
         return said
 
     async def _without_erased(
@@ -156,12 +159,12 @@ class Ingest:
         return [one for one, person in zip(said, persons, strict=True) if person not in erased]
 
     async def _receive_posts(
-        self, said: Sequence[tuple[PostSubmission, _Of]], source: Source, work: Work
+        self, said: Sequence[tuple[PostSubmission, _Origin]], source: Source, work: Work
     ) -> list[int]:
         """Say the new versions among these; gives the number of the delivery of each."""
         if not said:
             return []
-        heard = [self._heard(one, of, source, work.now) for one, of in said]
+        heard = [self._heard(one, origin, source, work.now) for one, origin in said]
         verdicts = await self._place(heard, source, work)
         new = [
             (entry, verdict.sequence)
@@ -171,14 +174,16 @@ class Ingest:
         for entry, sequence in new:
             language = self._language(entry.submission, source)
             post = post_of(entry.submission, source, entry.post, entry.author, language, work.now)
-            work.emit(PostReceived.of(post, sequence, work.now, entry.of.traceparent))
-        return [entry.of.number for entry, _ in new]
+            work.emit(PostReceived.of(post, sequence, work.now, entry.origin.traceparent))
+        return [entry.origin.number for entry, _ in new]
 
-    def _heard(self, submission: PostSubmission, of: _Of, source: Source, now: datetime) -> _Heard:
+    def _heard(
+        self, submission: PostSubmission, origin: _Origin, source: Source, now: datetime
+    ) -> _Heard:
         platform = platform_of(submission, source)
         return _Heard(
             submission,
-            of,
+            origin,
             post_identity(source.community.slug, platform, submission.native_id),
             author_of(submission, source, self._key),
             version_of(submission, now, is_history=source.kind == "import"),
@@ -221,19 +226,19 @@ class Ingest:
         return self._languages.language(words, source.community.languages)
 
     async def _receive_interactions(
-        self, said: Sequence[tuple[InteractionSubmission, _Of]], source: Source, work: Work
+        self, said: Sequence[tuple[InteractionSubmission, _Origin]], source: Source, work: Work
     ) -> list[int]:
         """Say what is new among these; gives the number of the delivery of each."""
         if not said:
             return []
         events: dict[UUID, tuple[InteractionReceived, int]] = {}
-        for one, of in said:
+        for one, origin in said:
             author = author_of(one, source, self._key)
             interaction = interaction_of(one, source, author, work.now)
             event = InteractionReceived.of(
-                interaction, work.now, of.traceparent, stated=one.published
+                interaction, work.now, origin.traceparent, stated=one.published
             )
-            events.setdefault(event.id, (event, of.number))
+            events.setdefault(event.id, (event, origin.number))
         authors = {event.id: event.data.attributed_to for event, _ in events.values()}
         new = await self._store.add_interactions(work.connection, authors, source.community.slug)
         work.emit(*(event for event, _ in events.values() if event.id in new))
@@ -241,12 +246,12 @@ class Ingest:
 
     async def _see_members(self, said: Sequence[_Said], source: Source, work: Work) -> None:
         """Say who the authors are, when that is new."""
-        latest: dict[str, tuple[datetime, Submission, _Of]] = {}
-        for one, of in said:
+        latest: dict[str, tuple[datetime, Submission, _Origin]] = {}
+        for one, origin in said:
             author = named_author_of(one, source, self._key)
             as_of = _seen_at(one, work.now)
             if author is not None and (author not in latest or latest[author][0] <= as_of):
-                latest[author] = (as_of, one, of)
+                latest[author] = (as_of, one, origin)
         if not latest:
             return
         changed = await self._store.see_members(
@@ -258,8 +263,8 @@ class Ingest:
         )
         work.emit(
             *(
-                MemberSeen.of(member_of(one, source, author), work.now, of.traceparent)
-                for author, (_, one, of) in latest.items()
+                MemberSeen.of(member_of(one, source, author), work.now, origin.traceparent)
+                for author, (_, one, origin) in latest.items()
                 if author in changed
             )
         )
