@@ -79,9 +79,9 @@ class RuntimeMetrics:
         self.published = Counter(
             "klankbord_outbox_published", "Events put on the bus", registry=registry
         )
-        # Counter: rounds of the relay that the server refused, as a full stream does
+        # Counter: rounds of the relay in which the server refused something, as a full stream does
         self.refused = Counter(
-            "klankbord_outbox_refused", "Publications refused by the server", registry=registry
+            "klankbord_outbox_refused", "Rounds that the server refused", registry=registry
         )
         # Gauge: events that committed and are not on the bus yet
         self.outbox_pending = Gauge(

@@ -107,7 +107,7 @@ class Store:
 
     async def posts_of(self, connection: Connection, person: Person) -> list[UUID]:
         """The posts of a member, in ascending order."""
-        rows = await connection.fetch(queries.fetch_theirs, *person, timeout=PATIENCE)
+        rows = await connection.fetch(queries.fetch_posts_of, *person, timeout=PATIENCE)
         return [row["post"] for row in rows]
 
     async def erase(self, connection: Connection, posts: Sequence[UUID]) -> dict[str, int]:

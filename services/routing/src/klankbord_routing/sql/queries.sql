@@ -83,7 +83,7 @@ from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::text[])
     as withdrawn (post, department, at, because)
 where feedback.post = withdrawn.post and feedback.department = withdrawn.department
 
--- name: fetch_theirs
+-- name: fetch_posts_of
 -- The posts of a member: not those that are known to be of another community.
 select post from post
 where encode(sha256(convert_to(attributed_to, 'UTF8')), 'hex') = $2
