@@ -13,9 +13,9 @@ from klankbord_schemas import Interaction, InteractionReceived, Post, PostReceiv
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.erase import member_of
 from klankbord_standalone.explained import UsageError
-from klankbord_standalone.member_files import forget_discarded, naming
-from klankbord_standalone.scan import Member, Search
+from klankbord_standalone.member_files import files_naming, forget_discarded
 from klankbord_standalone.servers import Installation
+from klankbord_standalone.traces import Member, Search
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 THEM = Member("acme", "p-" + "1" * 32, native_id="añna")
@@ -106,7 +106,7 @@ def test_files_of_refused_rows_that_name_them_are_told(tmp_path: Path) -> None:
     (tmp_path / "a2.refused.ndjson").write_text(json.dumps({"row": within}))
     (tmp_path / "b.refused.ndjson").write_text(json.dumps({"row": {"author": "bert"}}))
     told = [str(tmp_path / f"{name}.refused.ndjson") for name in ("a", "a2")]
-    assert naming(tmp_path, THEM) == told
+    assert files_naming(tmp_path, THEM) == told
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,7 @@ def say(message: str) -> None:
 
 async def tell_head(installation: Installation) -> None:
     """Tell the hash that vouches for the audit log up to here; not part of the result."""
-    entries = await installation.audit_log(last=1)
-    err().print(f"[dim]audit {''.join(entry.hash for entry in entries)}[/dim]", soft_wrap=True)
+    err().print(f"[dim]audit {await installation.audit_head()}[/dim]", soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import typer
@@ -28,14 +27,17 @@ from klankbord_schemas.topology import SERVICES, stream_of
 from klankbord_standalone.apply import checked
 from klankbord_standalone.command import Place
 from klankbord_standalone.explained import ExplainedError, NothingHereError, UsageError
+from klankbord_standalone.home import Home
 from klankbord_standalone.importing import SLUG
-from klankbord_standalone.member_files import forget_discarded, naming
-from klankbord_standalone.scan import Member, Traces, delete, find, read
+from klankbord_standalone.member_files import files_naming, forget_discarded
+from klankbord_standalone.scan import delete, find, read
 from klankbord_standalone.servers import Installation
 from klankbord_standalone.standalone import reach, start
+from klankbord_standalone.traces import Member, Traces
 from klankbord_standalone.vacuum import vacuum
 
 LOOK_EVERY = 0.5
+"""Seconds between two looks at who has answered."""
 
 NOT_COVERED = (
     "what others quoted of the member",
@@ -135,7 +137,7 @@ class Erasing:
         self,
         installation: Installation,
         member: Member,
-        home: Path,
+        home: Home,
         tell: Tell,
         wait: float,
         *,
@@ -146,7 +148,7 @@ class Erasing:
         Args:
             installation: what is to forget; its services run.
             member: who is to be forgotten.
-            home: the data folder of the command.
+            home: the folders of the command.
             tell: told what is being done.
             wait: how many seconds the services have to answer.
             rewrite: whether to write PostgreSQL's tables anew, which locks each meanwhile.
@@ -169,21 +171,20 @@ class Erasing:
         settings = ServiceSettings(postgres=PostgresSettings(url=url))
         asked = await erase(settings, self._member.person)
         async with self._installation.client(OPERATOR) as client:
-            await self._answers(client, asked.id)
+            await self._wait_for_answers(client, asked.id)
             traces = await find(client, self._member, self._tell)
             await delete(client, traces, self._tell)
             self.result.read = traces.read
             self.result.streams = {name: len(found) for name, found in traces.places.items()}
             self.result.left = (await find(client, self._member, self._tell)).found
-        self.result.discarded = forget_discarded(
-            self._home / "logs" / "discarded.ndjson", self._member
-        )
-        self.result.refused_files = naming(self._home / "imports", self._member)
+        self.result.discarded = forget_discarded(self._home.logs / "discarded.ndjson", self._member)
+        self.result.refused_files = files_naming(self._home.data / "imports", self._member)
         self._tell("clearing the space of deleted rows")
         await vacuum(self._installation, rewrite=self._rewrite)
         return self.result
 
-    async def _answers(self, client: Client, erasure: UUID) -> None:
+    async def _wait_for_answers(self, client: Client, erasure: UUID) -> None:
+        """Wait until every service has said what it forgot; its counts go into the result."""
         names = [service.name for service in SERVICES]
         stream = stream_of(ErasureCompleted)
         subjects = (f"{ErasureCompleted.subject_prefix()}.{self._member.community}.*",)
@@ -294,11 +295,9 @@ async def run(
             show_preview(member, traces, err)
             typer.confirm("Erase this member?", abort=True)
         with err.status("erasing …") as shown:
-            erasing = Erasing(
-                installation, member, place.home.data, shown.update, wait, rewrite=rewrite
-            )
+            erasing = Erasing(installation, member, place.home, shown.update, wait, rewrite=rewrite)
             result = await erasing.run()
-        result.head = (await installation.audit_log(last=1))[-1].hash
+        result.head = await installation.audit_head()
     if result.left:
         raise ExplainedError(
             f"{result.left} events about the member came while this one ran: run it again"

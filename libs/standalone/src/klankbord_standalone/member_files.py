@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from klankbord_standalone.scan import Member, Search
+from klankbord_standalone.traces import Member, Search
 
 
 def forget_discarded(file: Path, member: Member) -> int:
@@ -20,7 +20,7 @@ def forget_discarded(file: Path, member: Member) -> int:
     return len(lines) - len(kept)
 
 
-def naming(folder: Path, member: Member) -> list[str]:
+def files_naming(folder: Path, member: Member) -> list[str]:
     """The files in a folder that hold the member's pseudonym or native id."""
     quoted = [json.dumps(name) for name in (member.pseudonym, member.native_id) if name]
     # a refused row may stand there as JSON, or as a text that holds JSON

@@ -107,6 +107,11 @@ class Installation:
         finally:
             await connection.close()
 
+    async def audit_head(self) -> str:
+        """The hash that vouches for the whole audit log, up to its last entry."""
+        last = await self.audit_log(last=1)
+        return last[0].hash if last else audit.BEGINNING
+
 
 async def _raised_anyway(_error: Exception) -> None:
     """nats-py would print a traceback of what it raises to its caller too, or mends itself."""
