@@ -22,6 +22,7 @@ queries = load_queries("klankbord_runtime")
 BEGINNING = "0" * 64
 """What the first entry has for the hash before it."""
 KEYED_NAME = re.compile("p-[0-9a-f]{32}")
+"""What stands for a person on the bus."""
 
 
 class NoAuditError(RuntimeError):

@@ -410,7 +410,7 @@ async def dlq_discard(
     reason: Annotated[str, typer.Option(help="Why; it is written down with the event.")],
 ) -> None:
     """Give one of them up; the event and the reason are kept in logs/discarded.ndjson."""
-    record = place.home.logs / "discarded.ndjson"
+    record = place.home.discarded
     async with _queue(place) as (installation, queue):
         kept = await queue.get(number)
         await installation.note(

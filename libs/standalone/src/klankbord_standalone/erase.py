@@ -177,7 +177,7 @@ class Erasing:
             self.result.read = traces.read
             self.result.streams = {name: len(found) for name, found in traces.places.items()}
             self.result.left = (await find(client, self._member, self._tell)).found
-        self.result.discarded = forget_discarded(self._home.logs / "discarded.ndjson", self._member)
+        self.result.discarded = forget_discarded(self._home.discarded, self._member)
         self.result.refused_files = files_naming(self._home.data / "imports", self._member)
         self._tell("clearing the space of deleted rows")
         await vacuum(self._installation, rewrite=self._rewrite)

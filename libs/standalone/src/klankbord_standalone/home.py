@@ -65,6 +65,11 @@ class Home:
         return self.data / "logs"
 
     @property
+    def discarded(self) -> Path:
+        """Dead letters that were given up, each with the reason."""
+        return self.logs / "discarded.ndjson"
+
+    @property
     def secrets(self) -> Path:
         """One file per webhook source: what its sender signs with."""
         return self.data / "secrets"
