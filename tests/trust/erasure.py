@@ -210,7 +210,7 @@ async def plant_dead_letters(scene: Stage, planted: Planted) -> None:
         await publish(client, [Message(f"letter {n}", dead, body) for n in range(2)])
     async with dead_letters(scene.everything.installation) as queue:
         kept = await anext(letter async for letter in queue.all() if letter.letter.reason == "bug")
-        await queue.discard(kept, "planted", scene.home.logs / "discarded.ndjson")
+        await queue.discard(kept, "planted", scene.home.discarded)
 
 
 async def bring_again(scene: Stage, place: Place, planted: Planted) -> None:

@@ -1,6 +1,9 @@
 """Who gets in and what gets out: the whole tables of `make trust`."""
 
-from trust.doors import Tried, bus, outgoing, signatures
+from trust.bus import bus
+from trust.outgoing import outgoing
+from trust.signatures import signatures
+from trust.tried import Tried
 
 
 def test_only_who_signs_rightly_gets_in() -> None:
