@@ -38,6 +38,7 @@ async def test_commands_are_those_of_nats_py() -> None:
     await client.publish("$JS.ACK.INGEST.x.1.2.3.4.5")
     one_by_one = b"".join(client.written).replace(b"  ", b" ")
     client.written.clear()
+    client.flushes = 0
     await wire.send(
         client,
         [
@@ -46,6 +47,7 @@ async def test_commands_are_those_of_nats_py() -> None:
         ],
     )
     assert client.written == [one_by_one]
+    assert client.flushes == 1
 
 
 def test_a_subject_cannot_smuggle_a_command() -> None:

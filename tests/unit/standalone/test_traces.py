@@ -10,11 +10,7 @@ import pytest
 
 from klankbord_runtime.deadletter import DeadLetter
 from klankbord_schemas import Interaction, InteractionReceived, Post, PostReceived, post_identity
-from klankbord_standalone.credentials import Credentials
-from klankbord_standalone.erase import member_of
-from klankbord_standalone.explained import UsageError
 from klankbord_standalone.member_files import files_naming, forget_discarded
-from klankbord_standalone.servers import Installation
 from klankbord_standalone.traces import Member, Search
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -107,27 +103,3 @@ def test_files_of_refused_rows_that_name_them_are_told(tmp_path: Path) -> None:
     (tmp_path / "b.refused.ndjson").write_text(json.dumps({"row": {"author": "bert"}}))
     told = [str(tmp_path / f"{name}.refused.ndjson") for name in ("a", "a2")]
     assert files_naming(tmp_path, THEM) == told
-
-
-@pytest.mark.parametrize(
-    ("names", "problem"),
-    [
-        (("anna", None, None), "'anna' is no pseudonym"),
-        ((None, "forum", None), "--platform and --native-id together"),
-        ((OTHER, None, "1"), "--platform and --native-id together"),
-        ((None, None, None), "give --author"),
-    ],
-)
-def test_whoever_is_named_badly_is_asked_for_properly(
-    tmp_path: Path, names: tuple[str | None, ...], problem: str
-) -> None:
-    installation = Installation("", "", Credentials.create(tmp_path))
-    with pytest.raises(UsageError, match=problem):
-        member_of(installation, "acme", *names)
-
-
-def test_a_member_is_named_by_pseudonym_or_by_what_the_platform_calls_them(tmp_path: Path) -> None:
-    installation = Installation("", "", Credentials.create(tmp_path))
-    by_id = member_of(installation, "acme", None, "forum", "anna")
-    assert by_id.native_id == "anna"
-    assert member_of(installation, "acme", by_id.pseudonym, None, None).person == by_id.person
