@@ -11,15 +11,12 @@ from uuid import UUID
 from nats.aio.msg import Msg
 from stage import Staged
 from trust.crowd import MALFORMED, POISON, Expected, Said, measured_days
+from trust.ledger import ADVISORIES, HANDLED
 
 from klankbord_runtime.deadletter import DeadLetter
 from klankbord_runtime.permissions import overlap
 from klankbord_runtime.puller import delivery_of
 from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS, stream_of
-
-ADVISORIES = "ADVISORIES"
-"""The stream in which the run keeps what the server says of messages that were given up."""
-TERMINATED = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"
 
 Place = tuple[str, int, str]
 """A stream, a sequence in it, and a consumer."""
@@ -214,8 +211,7 @@ async def _ledgers(
             if event["type"] in types
             and not (consumer.service == "moderation" and event["data"].get("post") in poison)
         ]
-        query = "select id from trust_ledger where consumer = $1"
-        handled = await _column(scene, consumer.service, query, consumer.name)
+        handled = await _column(scene, consumer.service, HANDLED, consumer.name)
         found.compare(f"what {consumer.name} handled", must, handled)
 
 

@@ -1,33 +1,21 @@
 """Chaos: the whole pipeline under every fault that it must survive, and an audit of the rest."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import asyncpg
-import httpx
 from figures import Row
-from nats.errors import Error as NatsError
-from stage import Staged, staged
-from trust.auditor import ADVISORIES, TERMINATED, Audit, audit
+from stage import staged
+from trust.auditor import Audit, audit
+from trust.beside import beside
 from trust.crowd import Size, deliveries, malformed
 from trust.faults import Faults
 from trust.feeding import Feeding
+from trust.ledger import prepare
 from trust.listening import SUBSCRIBERS, Listener
 from trust.part import Say
-from trust.understudy import LEDGER
+from trust.settling import ready, recovered, settled
 from trust.watching import Watch, idle_cpu
-
-from klankbord_runtime.permissions import OPERATOR, PROVISION
-from klankbord_schemas.topology import CONSUMERS, SERVICES
-from klankbord_standalone.servers import Installation
-
-TOLD_EVERY = 5.0
-RECOVERED_WITHIN = 120.0
-"""Seconds after which the audit no longer waits for the last event to be handled."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +111,8 @@ async def run(seed: int, say: Say) -> list[Row]:
     """The full matrix, and the long outage beside it."""
     async with asyncio.TaskGroup() as group:
         full = group.create_task(play(FULL, seed, say))
-        beside = group.create_task(play(OUTAGE, seed + 1, lambda text: say(f"outage: {text}")))
-    return rows([full.result(), beside.result()])
+        outage = group.create_task(play(OUTAGE, seed + 1, lambda text: say(f"outage: {text}")))
+    return rows([full.result(), outage.result()])
 
 
 async def play(plan: Plan, seed: int, say: Say) -> Outcome:
@@ -143,16 +131,16 @@ async def play(plan: Plan, seed: int, say: Say) -> Outcome:
         installation = scene.everything.installation
         listeners = [Listener(installation, subscriber) for subscriber in SUBSCRIBERS]
         watch = Watch(scene.replicas, lambda: faults.progress)
-        async with running(*(listener.run for listener in listeners), watch.run):
+        async with beside(*(listener.run for listener in listeners), watch.run):
             say(f"{plan.size.posts} posts, {sum(plan.faults.values())} faults")
             async with asyncio.TaskGroup() as group:
                 group.create_task(feeding.run())
                 group.create_task(faults.run())
             say("the faults are over: waiting until nothing is on its way")
-            recovery = await _recovered(scene, say) - faults.ended_at
+            recovery = await recovered(scene, say) - faults.ended_at
             say(f"recovered after {recovery:.1f} s: auditing")
-            await _settled(scene)
-            await _ready(scene)
+            await settled(scene)
+            await ready(scene)
             busy = await idle_cpu(scene.replicas, plan.idle_for)
         heard = {listener.subscriber.stream: listener.heard for listener in listeners}
         found = await audit(scene, feeding.accepted, feeding.undecided, heard)
@@ -210,99 +198,3 @@ def rows(outcomes: Sequence[Outcome]) -> list[Row]:
         Row("heard_again", sum(o.repeated for o in outcomes), "events", note="same id"),
         *(Row(name, done[name], "times", f">= {goal}") for name, goal in GOALS.items()),
     ]
-
-
-@asynccontextmanager
-async def running(*jobs: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Run these beside, and end them; what one of them raised is raised then."""
-    tasks = [asyncio.create_task(job()) for job in jobs]
-    try:
-        yield
-    finally:
-        left = set(tasks)
-        while left:  # nats-py swallows a cancellation that comes at the wrong moment
-            for task in left:
-                task.cancel()
-            _, left = await asyncio.wait(left, timeout=1)
-    for task in tasks:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            raise error
-
-
-async def _recovered(scene: Staged, say: Say) -> float:
-    """Wait until nothing is on its way: the moment, in the loop's time."""
-    now = asyncio.get_running_loop().time
-    told = now()
-    deadline = told + RECOVERED_WITHIN
-    while now() < deadline:
-        try:
-            left = await _on_its_way(scene)
-        except (NatsError, OSError, asyncpg.PostgresError) as error:
-            left = {f"{type(error).__name__}: {error}": 1}  # a server comes back: look again
-        if not left:
-            break
-        if now() - told > TOLD_EVERY:
-            told = now()
-            say("on their way: " + ", ".join(f"{n} {name}" for name, n in left.items()))
-        await asyncio.sleep(0.2)
-    return now()
-
-
-async def _on_its_way(scene: Staged, *, third_parties: bool = False) -> dict[str, int]:
-    """How many events each consumer has not handled, and each service has said, not published.
-
-    A third party whose acknowledgement was lost is told again after half a minute: that is its own
-    affair, and no lag of the services.
-    """
-    left: dict[str, int] = {}
-    async with scene.everything.installation.client(OPERATOR) as client:
-        readers = [(c.stream, c.name) for c in CONSUMERS]
-        if third_parties:
-            readers += [(s.stream, s.user) for s in SUBSCRIBERS]
-        for stream, name in readers:
-            state = await client.jetstream().consumer_info(stream, name)
-            left[name] = (state.num_pending or 0) + (state.num_ack_pending or 0)
-    for service in SERVICES:
-        (row,) = await scene.fetch(
-            service.name, "select coalesce(sum(size), 0)::int as size from outbox_pending"
-        )
-        left[f"outbox of {service.name}"] = row["size"]
-    return {name: count for name, count in left.items() if count}
-
-
-async def _settled(scene: Staged) -> None:
-    """Wait until everything that was heard is measured, and that is heard by third parties."""
-    with suppress(TimeoutError):  # the audit says what is missing
-        async with asyncio.timeout(RECOVERED_WITHIN):
-            quiet = 0
-            while quiet < 3:
-                rows = await scene.fetch(
-                    "reader", "select is_settled from metrics.published_community"
-                )
-                settled = all(row["is_settled"] for row in rows)
-                left = await _on_its_way(scene, third_parties=True)
-                quiet = quiet + 1 if settled and not left else 0
-                await asyncio.sleep(0.5)
-
-
-async def _ready(scene: Staged) -> None:
-    """Wait until every replica is; what was killed often is started again ever more slowly."""
-    async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
-        for process in scene.replicas:
-            await process.ready(http)
-
-
-async def prepare(installation: Installation) -> None:
-    """Make the ledgers, and a stream of what the server says of messages that were given up: a
-    core subscription would miss what is said while the server is killed."""
-    for service in SERVICES:
-        connection = await asyncpg.connect(installation.postgres_url(service.name))
-        await connection.execute(LEDGER)
-        await connection.close()
-    async with installation.client(PROVISION) as client:
-        config = {"name": ADVISORIES, "subjects": [TERMINATED], "storage": "file"}
-        answer = await client.request(
-            f"$JS.API.STREAM.CREATE.{ADVISORIES}", json.dumps(config).encode(), timeout=5
-        )
-    if "error" in (told := json.loads(answer.data)):
-        raise AssertionError(told["error"])

@@ -29,8 +29,9 @@ from nats.errors import Error as NatsError
 from nats.js.errors import NotFoundError
 from stage import Staged, staged
 from trust.auditor import Audit
-from trust.chaos import prepare, running
+from trust.beside import beside
 from trust.crowd import Said
+from trust.ledger import prepare
 from trust.part import Say
 from world import post
 
@@ -93,7 +94,7 @@ async def cut(say: Say) -> Outcome:
             accepted: list[Said] = []
             published: list[str] = []
             say(f"publishing and posting for {RUNS_FOR:.0f} s")
-            async with running(
+            async with beside(
                 lambda: _post(scene, crowd, accepted),
                 *(partial(_publish, scene, size, published) for size in BATCHES),
             ):

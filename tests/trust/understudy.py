@@ -31,10 +31,9 @@ from klankbord_schemas.topology import stream_keeping
 
 POISONED = 86
 """The exit status of a process that died of the poison."""
+NOTE = "insert into trust_ledger (consumer, id) select $1, unnest($2::uuid[])"
 BETWEEN = 0.3
 """Seconds between the two halves of what is broken: wide enough for a dozen faults to come then."""
-LEDGER = "create table trust_ledger (consumer text not null, id uuid not null)"
-NOTE = "insert into trust_ledger (consumer, id) select $1, unnest($2::uuid[])"
 
 
 def keep_ledger() -> None:
