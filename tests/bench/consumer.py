@@ -24,7 +24,12 @@ from klankbord_standalone.child import LOOPBACK, free_port
 
 REDIS = shutil.which("redis-server")
 NO_REDIS = "there is no redis-server here: make setup-system"
-NAMES = ("consumer_vs_raw", "consumer_vs_tutorial", "consumer_vs_celery")
+NAMES = (
+    "consumer_vs_raw",
+    "consumer_vs_raw_on_uvloop",
+    "consumer_vs_tutorial",
+    "consumer_vs_celery",
+)
 
 
 class Consumers:
@@ -41,6 +46,10 @@ class Consumers:
         if "consumer_vs_raw" in wanted:
             raw = await raw_pace(self._ground, self._size.window, self._size.events)
             found.compare("consumer_vs_raw", own, raw)
+        if "consumer_vs_raw_on_uvloop" in wanted:
+            window = self._size.short_window
+            raw = await raw_pace(self._ground, window, self._size.events, "uvloop")
+            found.compare("consumer_vs_raw_on_uvloop", own, raw)
         if "consumer_vs_tutorial" in wanted:
             found.compare("consumer_vs_tutorial", own, await self.tutorial())
         if "consumer_vs_celery" in wanted and REDIS is not None:

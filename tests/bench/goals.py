@@ -2,6 +2,7 @@
 
 GOALS: dict[str, tuple[str, str]] = {
     "consumer_vs_raw": ("ratio", ">= 0.40"),
+    "consumer_vs_raw_on_uvloop": ("ratio", ""),
     "consumer_vs_tutorial": ("ratio", ">= 8"),
     "consumer_vs_celery": ("ratio", ">= 20"),
     "pipeline_posts_per_s": ("posts/s", ">= 3,000"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from signal import SIGTERM
+from typing import Literal, TypeAlias
 
 from bench.ground import Ground
 from bench.pace import acknowledged, pace
@@ -59,8 +60,11 @@ async def until_reachable(address: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def raw_pace(ground: Ground, seconds: float, until: int) -> float:
-    """How many posts a second nats-py fetches and acknowledges, doing nothing else."""
+Loop: TypeAlias = Literal["asyncio", "uvloop"]
+
+
+async def raw_pace(ground: Ground, seconds: float, until: int, loop: Loop = "asyncio") -> float:
+    """How many posts a second nats-py fetches and acknowledges on that loop, doing nothing else."""
     jetstream = ground.bus.jetstream()
     config = ConsumerConfig(
         durable_name=RAW,
@@ -74,7 +78,7 @@ async def raw_pace(ground: Ground, seconds: float, until: int) -> float:
     told = (installation.nats_url, str(installation.seed_file(PROVISION)), inbox_prefix(PROVISION))
     try:
         module = (sys.executable, "-m", "bench.yardsticks.raw")
-        async with program(ground, "raw", (*module, *told, MODERATION.stream, RAW)):
+        async with program(ground, "raw", (*module, loop, *told, MODERATION.stream, RAW)):
             return await pace(acknowledged(ground, MODERATION.stream, RAW), seconds, until)
     finally:
         await jetstream.delete_consumer(MODERATION.stream, RAW)
