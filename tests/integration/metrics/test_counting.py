@@ -49,17 +49,6 @@ async def test_the_first_days_of_january_belong_to_the_week_that_began_in_decemb
     assert await world.values("posts", "week") == {"2026-12-28": 2, "2027-01-04": 1}
 
 
-async def test_a_community_that_takes_long_to_measure_is_measured_less_often(world: World) -> None:
-    world.measuring_takes = 2.0
-    await world.hear(said("a", 1))
-    await world.tick()
-    await world.hear(said("b", 2))
-    for moment, posts in ((0, 1), (21, 1), (2, 2)):
-        world.now += timedelta(seconds=moment)
-        await world.tick()
-        assert await world.total("posts") == posts
-
-
 async def test_a_late_post_counts_on_the_day_it_was_written_and_makes_a_new_revision(
     world: World,
 ) -> None:

@@ -37,16 +37,9 @@ class World:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.file = AcceptedFile("klankbord", parse_communities)
-        self.measuring_takes = 0.0
-        """Seconds between two looks at the clock."""
-        self._seconds = 0.0
-        self.metrics = Metrics(Store(), self.file, timedelta(seconds=3), self._clock)
+        self.metrics = Metrics(Store(), self.file, settle=timedelta(seconds=3))
         self.now = datetime(2026, 6, 1, 12, tzinfo=UTC)
         self.said: list[CommunityMeasured] = []
-
-    def _clock(self) -> float:
-        self._seconds += self.measuring_takes
-        return self._seconds
 
     async def configure(self, text: str) -> None:
         async with self.database.transaction() as connection:

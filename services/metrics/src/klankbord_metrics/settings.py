@@ -10,5 +10,5 @@ class Settings(ServiceSettings):
 
     settle_seconds: float = Field(default=3.0, ge=0)
     """How long a community rests after it was measured, so that a busy hour or an import is not
-    measured post by post. One that was quiet is measured within a second. It rests longer
-    where measuring takes long: at least ten times as long."""
+    measured post by post. One that was quiet is measured within a second. All of them
+    rest longer where measuring them takes long: five times as long."""

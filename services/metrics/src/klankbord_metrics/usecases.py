@@ -11,10 +11,9 @@ Steps 2 and 3 hold the community's row, so that one replica at a time does them,
 is committed: so the order of arrival does not matter.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from itertools import groupby
-from time import monotonic
 
 from klankbord_metrics.calendar import days_of_hours, window_before, windows_of_days
 from klankbord_metrics.communities import CountedCommunity, Total, unlisted
@@ -39,9 +38,6 @@ MOST_COMMUNITIES = 50
 MOST_POSTS = 5_000
 MOST_DAYS = 100
 """How many of each one transaction takes, so that none is long."""
-REST = 10
-"""How many times as long as measuring took a community rests: a day of a million posts takes a
-second to measure, and is then measured six times a minute instead of twenty."""
 
 
 class Metrics:
@@ -52,12 +48,10 @@ class Metrics:
         store: Store,
         file: AcceptedFile[Mapping[str, CountedCommunity]],
         settle: timedelta,
-        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._store = store
         self._file = file
         self._settle = settle
-        self._clock = clock
 
     async def hear(self, events: list[PostReceived | InteractionReceived], work: Work) -> None:
         """Write down posts and interactions. They are counted by the next `count`."""
@@ -123,7 +117,6 @@ class Metrics:
     async def measure(self, work: Work) -> bool:
         """Measure the windows that changed; True if there are more than one transaction takes."""
         connection = work.connection
-        begun = self._clock()
         zones = await self._store.lock_stale(connection, work.now, MOST_COMMUNITIES)
         if not zones:
             return False
@@ -141,9 +134,7 @@ class Metrics:
         await self._store.add_to_totals(
             connection, [share for change, last in changed for share in shares(change, last)]
         )
-        took = timedelta(seconds=self._clock() - begun)
-        rest = max(self._settle, took * REST)
-        await self._store.rest(connection, list(zones), work.now + took + rest)
+        await self._store.rest(connection, list(zones), work.now + self._settle)
         work.emit(*(CommunityMeasured.of(change, work.now) for change, _ in changed))
         taken = sum(map(len, days.values()))
         return taken == MOST_DAYS or len(zones) == MOST_COMMUNITIES
