@@ -1,15 +1,17 @@
 """Deliveries that come while others are written are written together, and fail alone."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, cast
+from weakref import ref
 
 import pytest
 from unit.ingest.test_submission import SOURCES
 
-from klankbord_ingest.arrivals import MOST_TOGETHER, WRITERS, Arrivals
+from klankbord_ingest.arrivals import MOST_BYTES_TOGETHER, MOST_TOGETHER, WRITERS, Arrivals
 from klankbord_ingest.sources import Source
 from klankbord_ingest.usecases import Delivery, Ingest, Receipt
 from klankbord_runtime.work import Work
@@ -131,3 +133,61 @@ async def test_who_went_away_keeps_nobody_from_an_answer(
     await first
     assert (await stays).received == 12
     assert database.written == [[1], [11, 12]], "what was handed in is written all the same"
+
+
+async def test_what_comes_just_as_a_writer_ends_is_written_as_well(
+    arrivals: Arrivals, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.may_commit.set()
+    second: list[asyncio.Task[Receipt]] = []
+    receive = database.receive
+
+    async def and_one_comes(*given: Any) -> list[Receipt]:
+        if not second:  # its turn is after the writer's last step, and before the writer is gone
+            second.append(asyncio.create_task(arrivals.write(of(11), SOURCE)))
+        return await receive(*given)
+
+    monkeypatch.setattr(database, "receive", and_one_comes)
+    (first,) = await handed_in(arrivals, 1)
+    assert (await first).received == 1
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert database.written == [[1], [11]]
+
+
+async def test_large_deliveries_are_written_apart(arrivals: Arrivals, database: Database) -> None:
+    tasks = await handed_in(arrivals, 1)
+    for submissions in (11, 12, 13):
+        delivery = replace(of(submissions), size=MOST_BYTES_TOGETHER // 2)
+        tasks.append(asyncio.create_task(arrivals.write(delivery, SOURCE)))
+    await asyncio.sleep(0)
+    database.may_commit.set()
+    await asyncio.gather(*tasks)
+    assert database.written == [[1], [11, 12], [13]]
+
+
+class Submissions(list[Any]):
+    """May be referred to weakly."""
+
+
+async def test_what_could_not_be_written_is_let_go_at_once(
+    arrivals: Arrivals, database: Database
+) -> None:
+    database.fails[3] = ConnectionResetError("gone")
+    database.may_commit.set()
+    kept: list[ref[Submissions]] = []
+
+    async def hand_in() -> None:
+        submissions = Submissions([None] * 3)
+        kept.append(ref(submissions))
+        with suppress(ConnectionResetError):
+            await arrivals.write(Delivery(submissions), SOURCE)
+            pytest.fail("it was written")
+
+    gc.disable()  # as services do: what is in a circle would stay for seconds
+    try:
+        await asyncio.gather(hand_in(), hand_in())
+        database.fails.clear()
+        assert [one() for one in kept] == [None, None]
+    finally:
+        gc.enable()

@@ -117,7 +117,7 @@ class Doors:
                 except RefusedError as refused:
                     self._count_refused(source, refused.errors)
                     raise
-                receipt = await self._receive(request, submissions, source, delivery)
+                receipt = await self._receive(request, submissions, source, len(body), delivery)
         return JSONResponse(asdict(receipt), status_code=HTTPStatus.ACCEPTED)
 
     def _sender(self, request: Request, body: bytes) -> tuple[Source, UUID]:
@@ -147,7 +147,7 @@ class Doors:
             with self._telemetry.request_seconds.labels("import").time():
                 source = self._import_source(request)
                 handed = read(content_type, body, source)
-                receipt = await self._receive(request, handed.submissions, source)
+                receipt = await self._receive(request, handed.submissions, source, len(body))
         self._count_refused(source, handed.errors)
         refused = [asdict(error) for error in handed.errors]
         return JSONResponse(asdict(receipt) | {"refused": refused})
@@ -182,13 +182,14 @@ class Doors:
         request: Request,
         submissions: Sequence[Submission],
         source: Source,
+        size: int,
         delivery_id: UUID | None = None,
     ) -> Receipt:
         """Hear the submissions; back when they are committed."""
         tracing = self._service.tracing
         traceparent = tracing.begin(request.headers.get("traceparent"))
         with tracing.door(self._service.name, traceparent):
-            delivery = Delivery(submissions, delivery_id, traceparent)
+            delivery = Delivery(submissions, delivery_id, traceparent, size)
             receipt = await self._arrivals.write(delivery, source)
         self._telemetry.heard(source.name, **asdict(receipt))
         return receipt

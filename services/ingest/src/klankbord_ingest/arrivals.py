@@ -24,6 +24,8 @@ WORTH_A_WRITER = 100
 """How many submissions must wait before a further transaction is begun for them."""
 MOST_TOGETHER = 500
 """The most submissions of one transaction, unless a single delivery holds more."""
+MOST_BYTES_TOGETHER = 1024**2
+"""The same in bytes: the relay holds twenty transactions at once, and so must stay small."""
 
 log = logging.getLogger(__name__)
 
@@ -55,14 +57,19 @@ class Arrivals:
         Raises:
             asyncpg.PostgresError, OSError, TimeoutError: it is not; nothing of it is kept.
         """
-        waiting = _Waiting(delivery, source, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
+        receipt: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(delivery, source, receipt))
         self._submissions += len(delivery.submissions)
-        if len(self._writers) < min(WRITERS, 1 + self._submissions // WORTH_A_WRITER):
+        # one that has found nothing more to write is among the writers for a moment yet
+        at_work = sum(not writer.done() for writer in self._writers)
+        if at_work < min(WRITERS, 1 + self._submissions // WORTH_A_WRITER):
             writer = asyncio.create_task(self._write_all(), name="arrivals")
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
-        return await waiting.receipt
+        try:
+            return await receipt
+        finally:
+            del receipt  # an error in it refers to this frame: the circle would keep the delivery
 
     async def _write_all(self) -> None:
         while self._waiting:
@@ -72,27 +79,30 @@ class Arrivals:
         """The delivery that has waited longest, and those after it of the same source."""
         taken = [self._waiting.popleft()]
         size = len(taken[0].delivery.submissions)
+        in_bytes = taken[0].delivery.size
         while self._waiting:
             following = self._waiting[0]
             size += len(following.delivery.submissions)
-            if following.source != taken[0].source or size > MOST_TOGETHER:
+            in_bytes += following.delivery.size
+            is_too_much = size > MOST_TOGETHER or in_bytes > MOST_BYTES_TOGETHER
+            if is_too_much or following.source != taken[0].source:
                 break
             taken.append(self._waiting.popleft())
         self._submissions -= sum(len(one.delivery.submissions) for one in taken)
         return taken
 
     async def _write(self, together: Sequence[_Waiting]) -> None:
+        each_alone: Sequence[_Waiting] = ()
         try:
-            receipts = await self._commit(together)
+            receipts = await self._commit([one.delivery for one in together], together[0].source)
         except TRANSIENT as error:
             _fail(together, error)
         except Exception as error:
+            log.exception("%d deliveries could not be written", len(together))
             if len(together) == 1:
                 _fail(together, error)
-                return
-            log.exception("%d deliveries failed together, each is written alone", len(together))
-            for one in together:
-                await self._write([one])
+            else:
+                each_alone = together
         except asyncio.CancelledError:
             for one in together:
                 one.receipt.cancel()
@@ -101,14 +111,16 @@ class Arrivals:
             for one, receipt in zip(together, receipts, strict=True):
                 if not one.receipt.done():  # whoever waited may have gone
                     one.receipt.set_result(receipt)
+        for one in each_alone:
+            await self._write([one])
 
-    async def _commit(self, together: Sequence[_Waiting]) -> list[Receipt]:
+    async def _commit(self, deliveries: Sequence[Delivery], source: Source) -> list[Receipt]:
         async with self._work() as work:
-            deliveries = [one.delivery for one in together]
-            return await self._ingest.receive(deliveries, together[0].source, work)
+            return await self._ingest.receive(deliveries, source, work)
 
 
 def _fail(together: Sequence[_Waiting], error: Exception) -> None:
+    error.with_traceback(None)  # its frames refer to these: a circle, which would keep them
     for one in together:
         if not one.receipt.done():
             one.receipt.set_exception(error)

@@ -64,6 +64,8 @@ class Delivery:
     """Its id, where a sender may try it again: the second time all of it is a duplicate."""
     traceparent: str | None = None
     """The trace that it belongs to."""
+    size: int = 0
+    """How many bytes it came in, where it came through a door."""
 
 
 class _Origin(NamedTuple):
