@@ -161,6 +161,18 @@ async def test_the_earliest_post_opens_a_thread_that_is_named_after_none(world: 
     assert await world.values("time-to-first-response") == {"2026-03-28": 420}
 
 
+async def test_a_post_that_leaves_its_thread_leaves_the_answers_there(world: World) -> None:
+    await world.hear(
+        said("first", 1, context="topic-5"),
+        said("answer", 2, NOON + timedelta(minutes=7), context="topic-5"),
+    )
+    await world.settle()
+    assert await world.values("time-to-first-response") == {"2026-03-28": 420}
+    await world.hear(said("first", 1, version=2, operation="update"))
+    await world.settle()
+    assert await world.values("time-to-first-response") == {"2026-03-28": None}
+
+
 async def test_a_flag_stands_for_its_version_alone_and_may_come_first(world: World) -> None:
     post = said("a", 1)
     await world.hear(flagged(post, ["spam", "scam"], shadow=["troll"]))

@@ -190,10 +190,12 @@ with touched as (
 select community, date_trunc('hour', counted_at, 'UTC') as hour, author, thread from before
 union
 select community, date_trunc('hour', counted_at, 'UTC'), author,
-  -- a post that is alone in its thread opens it, and nobody answered
+  -- a post that is alone in its thread opens it, and nobody answered, unless it was counted before
+  -- in another thread, with an answer there
   case when thread <> post or is_answer
     or exists (select from counted where counted.thread = standing.thread
                and counted.post <> standing.post)
+    or exists (select from counted where counted.post = standing.post)
   then thread end
 from standing
 
