@@ -106,6 +106,23 @@ async def test_an_edit_or_a_delete_that_names_no_author_changes_their_posts_no_m
     assert await door.receive(post("1", operation="delete")) == Receipt(0, 1, 0)
 
 
+async def test_a_post_is_theirs_also_where_versions_before_or_beside_name_nobody(
+    door: Door,
+) -> None:
+    edit: dict[str, Any] = {
+        "operation": "update",
+        "content": "other words",
+        "updated": "2026-03-02T10:00:00Z",
+    }
+    assert await door.receive(post("1", THEM), post("1", **edit)) == Receipt(2, 0, 0)
+    assert await door.receive(post("2", **edit)) == Receipt(1, 0, 0)
+    assert await door.receive(post("2", THEM)) == Receipt(1, 0, 0)
+    await door.erase()
+    assert door.forgotten.removed["posts"] == 2
+    later = edit | {"updated": "2026-03-03T10:00:00Z"}
+    assert await door.receive(post("1", **later), post("2", **later)) == Receipt(0, 2, 0)
+
+
 async def test_who_was_never_seen_is_refused_as_well(door: Door) -> None:
     await door.erase()
     assert await door.receive(post("1", THEM)) == Receipt(0, 0, 1)

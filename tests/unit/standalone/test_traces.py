@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from klankbord_runtime.deadletter import DeadLetter
-from klankbord_schemas import Interaction, InteractionReceived, Post, PostReceived, post_identity
+from klankbord_schemas import (
+    FeedbackRouted,
+    Interaction,
+    InteractionReceived,
+    Post,
+    PostReceived,
+    post_identity,
+)
+from klankbord_schemas.feedback import Feedback
 from klankbord_standalone.member_files import files_naming, forget_discarded
 from klankbord_standalone.traces import Member, Search
 
@@ -33,6 +41,16 @@ def like(post_id: str, author: str | None) -> bytes:
         post=post_identity("acme", "forum", post_id), published=NOON, published_trust="attested",
     )  # fmt: skip
     return InteractionReceived.of(done, NOON).to_json()
+
+
+def routed(native_id: str) -> bytes:
+    cause = PostReceived.from_json(post(native_id, None, 2))
+    feedback = Feedback(
+        community="acme", source="forum", department="product", post=cause.data.post,
+        post_sequence=2, case_revision=1, intent="bug", score=0.5, priority="low", due_at=NOON,
+        rules="0" * 64, published=NOON, content="their words", language="en",
+    )  # fmt: skip
+    return FeedbackRouted.of(cause, feedback, NOON).to_json()
 
 
 def letter(body: bytes, detail: str = "") -> bytes:
@@ -65,6 +83,10 @@ def test_a_version_that_names_nobody_is_theirs_with_the_post_in_whatever_order()
     theirs = post("1", THEM.pseudonym)
     assert found(delete, nobodys, theirs) == [0, 2]
     assert found(theirs, nobodys, delete) == [0, 2]
+
+
+def test_what_was_routed_of_a_version_that_names_nobody_is_theirs_with_the_post() -> None:
+    assert found(post("1", THEM.pseudonym), routed("1"), routed("2")) == [0, 1]
 
 
 def test_whoever_quotes_them_is_not_them() -> None:

@@ -9,7 +9,18 @@ from pydantic import BaseModel, ValidationError
 
 from klankbord_runtime.deadletter import DeadLetter
 from klankbord_runtime.permissions import DEAD
-from klankbord_schemas import Event, Person, PostReceived, event_class, member_digest
+from klankbord_schemas import (
+    Event,
+    FeedbackRouted,
+    Person,
+    PostFlagged,
+    PostReceived,
+    event_class,
+    member_digest,
+)
+
+OF_POSTS = (PostReceived, PostFlagged, FeedbackRouted)
+"""What holds words of a post, whether or not that version names its author."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,9 @@ class Search:
         if any(needle in part for needle in self._needles for part in {data, body}):
             if self._is_theirs(body):
                 self._note(stream, place)
-        elif b'"attributedTo"' not in body and PostReceived.type_name().encode() in body:
+        elif b'"attributedTo"' not in body and any(
+            kind.type_name().encode() in body for kind in OF_POSTS
+        ):
             self._hear_by_nobody(stream, place, body)
 
     def finish(self) -> Traces:
@@ -90,9 +103,12 @@ class Search:
         return event.person == self._person
 
     def _hear_by_nobody(self, stream: str, place: int, body: bytes) -> None:
-        """A post without author, such as a delete, is theirs where another version of it is."""
+        """A post without author, such as a delete, is theirs where another version of it is.
+
+        So is what was found in it, and what was routed.
+        """
         event = _event(body)
-        if isinstance(event, PostReceived):
+        if isinstance(event, OF_POSTS):
             self._by_nobody.setdefault(event.data.post, []).append((stream, place))
 
     def _note(self, stream: str, place: int) -> None:

@@ -65,10 +65,19 @@ class Store:
         rows = await connection.fetch(queries.lock_posts, list(posts))
         return {row["post"]: _history(row) for row in rows}
 
-    async def change_posts(self, connection: Connection, histories: Mapping[UUID, History]) -> None:
-        """Remember this of locked posts from now on."""
-        columns = _columns(histories.values())
-        await connection.execute(queries.update_posts, list(histories), *columns)
+    async def change_posts(
+        self,
+        connection: Connection,
+        histories: Mapping[UUID, History],
+        authors: Mapping[UUID, str | None],
+    ) -> None:
+        """Remember this of locked posts from now on; the author where none was named before."""
+        await connection.execute(
+            queries.update_posts,
+            list(histories),
+            *_columns(histories.values()),
+            [authors[post] for post in histories],
+        )
 
     async def add_interactions(
         self, connection: Connection, authors: Mapping[UUID, str | None], community: str

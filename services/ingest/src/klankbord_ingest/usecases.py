@@ -200,7 +200,9 @@ class Ingest:
         versions: dict[UUID, list[Version]] = {}
         for entry in heard:
             versions.setdefault(entry.post, []).append(entry.version)
-        authors = {entry.post: entry.author for entry in heard}
+        authors: dict[UUID, str | None] = {}
+        for entry in heard:  # whoever is named first: an edit or a delete may name nobody
+            authors[entry.post] = authors.get(entry.post) or entry.author
         placed = {post: place_all(History(), of_post) for post, of_post in versions.items()}
         new = await self._store.add_posts(
             work.connection,
@@ -213,7 +215,7 @@ class Ingest:
             placed |= {post: place_all(before[post], versions[post]) for post in known}
             changed = {post: placed[post][1] for post in known if placed[post][1] != before[post]}
             if changed:
-                await self._store.change_posts(work.connection, changed)
+                await self._store.change_posts(work.connection, changed, authors)
         verdicts = {post: iter(verdicts) for post, (verdicts, _) in placed.items()}
         return [next(verdicts[entry.post]) for entry in heard]
 

@@ -45,11 +45,15 @@ update post set
     newest_live = new.newest_live,
     digest = new.digest,
     created = new.created,
-    said = new.said::bytea[]
+    said = new.said::bytea[],
+    attributed_to = coalesce(post.attributed_to, new.attributed_to)
 from unnest(
     $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-    $7::bytea[], $8::bytea[], $9::text[]
-) as new (post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said)
+    $7::bytea[], $8::bytea[], $9::text[], $10::text[]
+) as new (
+    post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said,
+    attributed_to
+)
 where post.post = new.post
 
 -- name: insert_interactions
