@@ -104,6 +104,8 @@ class BatchConsumer:
         self._tracing = tracing
         self._breaker = Breaker()
         self._in_hand: dict[int, Sequence[Msg]] = {}
+        # one at a time: what kills the process must not be charged to its neighbour
+        self._alone = asyncio.Lock()
         # by place in the stream, for as long as an event is not done with
         self._suspects: set[int] = set()
         self._not_its_fault: set[int] = set()
@@ -131,7 +133,8 @@ class BatchConsumer:
             if together:
                 alone += await self._handle_together(together)
             for one in alone:
-                await self._handle_alone(one)
+                async with self._alone:
+                    await self._handle_alone(one)
         finally:
             del self._in_hand[id(messages)]
 

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.errors import BadSubjectError, ConnectionReconnectingError
 
 VERSION = b"NATS/1.0"
-SPACE = b" "[0]
+WITH_STATUS = VERSION + b" "
 
 
 def publication(subject: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -64,7 +64,7 @@ def leave_headers_unread(client: Client) -> None:
     parse = client._process_headers  # noqa: SLF001
 
     async def parse_status(headers: bytes | None) -> dict[str, str] | None:
-        if not headers or headers[len(VERSION)] != SPACE:
+        if not headers or not headers.startswith(WITH_STATUS):
             return None
         parsed: dict[str, str] | None = await parse(headers)
         return parsed

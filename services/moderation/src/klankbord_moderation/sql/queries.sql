@@ -15,7 +15,8 @@ order by post
 on conflict (post) do update set
     sequence = excluded.sequence,
     community = excluded.community,
-    author = excluded.author,
+    author = case when not excluded.deleted  -- an edit may name nobody: it is still theirs
+        then coalesce(excluded.author, heard_post.author) end,
     counted_at = excluded.counted_at,
     text_key = excluded.text_key,
     deleted = excluded.deleted
