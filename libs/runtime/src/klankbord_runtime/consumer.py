@@ -20,9 +20,8 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -56,8 +55,7 @@ IN_PROGRESS_EVERY = 3.0
 """Seconds between signs of life for events in hand: a third of ack_wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A message and the event that it carries."""
 
     message: Msg

@@ -11,7 +11,7 @@ import json
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -25,8 +25,7 @@ PAUSE = 1.0
 """Seconds to wait when the server refuses a request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """What the reply subject says of a delivered message (nats.go, `parseMetadata`)."""
 
     stream_sequence: int

@@ -7,8 +7,8 @@ n posts that say the same within a window, n - count + 1 are noticed in whatever
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from klankbord_schemas.identity import fingerprint
 
@@ -21,8 +21,7 @@ def key(*parts: str) -> int:
     return int.from_bytes(fingerprint(*parts, size=8), signed=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """A post in which something that has a key was seen."""
 
     key: int

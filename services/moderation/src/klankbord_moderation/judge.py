@@ -1,9 +1,8 @@
 """A policy applied to a post: which labels it gets, and why. No store, no clock."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal, Self, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias
 from uuid import UUID
 
 from klankbord_moderation.flood import Sighting, Sightings, key
@@ -20,8 +19,7 @@ EVIDENCE_CHARACTERS = 200
 MAX_LABELS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """One version of a post, read once: its texts, and what floods are noticed by."""
 
     event: PostReceived

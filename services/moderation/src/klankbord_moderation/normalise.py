@@ -7,9 +7,8 @@ their accents and their script, so ordinary Finnish, German or Russian stays who
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from klankbord_moderation.lookalikes import APOSTROPHES, BLANKS, INVISIBLE
 
@@ -21,8 +20,7 @@ ORDINARY = bytes(code for code in range(128) if chr(code).isprintable() or chr(c
 REPLACED = APOSTROPHES | BLANKS | dict.fromkeys(INVISIBLE, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Folded:
+class Folded(NamedTuple):
     """A text and its plain reading."""
 
     original: str
