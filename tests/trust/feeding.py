@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 from stage import Staged
 from trust.crowd import Delivery, Malformed, Said
 
-from klankbord_ingest.signature import sign
+from klankbord_ingest.signature import signed_headers
 
 RETRY = 0.3
 AHEAD = 0.1
@@ -113,9 +113,7 @@ class Feeding:
         moment = datetime.now(UTC) + (timedelta() if right_clock else delivery.skew)
         headers = {
             "content-type": "application/json",
-            "webhook-id": delivery_id,
-            "webhook-timestamp": str(int(moment.timestamp())),
-            "webhook-signature": sign(self._scene.key, delivery_id, moment, body),
+            **signed_headers(self._scene.key, delivery_id, moment, body),
         }
         try:
             answer = await http.post(next(self._doors), content=body, headers=headers)

@@ -17,7 +17,7 @@ from structures import try_many
 from trust.hostile import corpus
 from trust.tally import Memory, Tally
 
-from klankbord_ingest.signature import secret_key, sign
+from klankbord_ingest.signature import secret_key, signed_headers
 
 FINE_ERRORS = {503}
 """By design: not now, and `Retry-After` says when."""
@@ -102,13 +102,7 @@ class _Doors:
         body = body.encode() if isinstance(body, str) else body
         assert isinstance(body, bytes)
         now, webhook_id = datetime.now(UTC), secrets.token_hex(8)
-        prepared.headers.update(
-            {
-                "webhook-id": webhook_id,
-                "webhook-timestamp": str(int(now.timestamp())),
-                "webhook-signature": sign(secret_key(self.secret), webhook_id, now, body),
-            }
-        )
+        prepared.headers.update(signed_headers(secret_key(self.secret), webhook_id, now, body))
 
     @contextmanager
     def _measured(self, name: str, pid: int) -> Iterator[None]:

@@ -21,7 +21,7 @@ from world import Migrated, eventually, settings
 from klankbord_ingest import api
 from klankbord_ingest.app import create
 from klankbord_ingest.settings import Settings
-from klankbord_ingest.signature import secret_key, sign
+from klankbord_ingest.signature import secret_key, signed_headers
 from klankbord_runtime.service import Service
 from klankbord_runtime.settings import HttpSettings, NatsSettings, OutboxSettings
 from klankbord_schemas import InteractionReceived, MemberSeen, PostReceived
@@ -71,9 +71,7 @@ class Door:
         name = webhook_id or secrets.token_hex(8)
         signed = {
             "content-type": content_type,
-            "webhook-id": name,
-            "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": sign(secret_key(SECRET), name, now, body),
+            **signed_headers(secret_key(SECRET), name, now, body),
         }
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.http.post(f"/v1/sources/{source}", content=body, headers=signed | given)

@@ -70,7 +70,7 @@ class Erasures:
 
     async def begin(self, connection: Connection, person: Person, now: datetime) -> None:
         """Wait for what is in hand, then let nothing about the person in, once this commits."""
-        await connection.execute(self._queries.begin_erasure, timeout=PATIENCE)
+        await connection.execute(self._queries.begin_erasure)
         await connection.execute(self._queries.note_erased, *person, now)
 
     async def complete(self, event: Erased, forget: Forget, work: Work) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from klankbord_ingest.signature import SECRET_PREFIX, sign
+from klankbord_ingest.signature import SECRET_PREFIX, signed_headers
 from klankbord_standalone.explained import ExplainedError
 from klankbord_standalone.private_file import write_private
 
@@ -55,9 +55,7 @@ class Sender:
             moment = datetime.now(UTC)
             headers = {
                 "content-type": "application/json",
-                "webhook-id": delivery_id,
-                "webhook-timestamp": str(int(moment.timestamp())),
-                "webhook-signature": sign(self._key, delivery_id, moment, body),
+                **signed_headers(self._key, delivery_id, moment, body),
             }
             if traceparent is not None:
                 headers["traceparent"] = traceparent

@@ -44,6 +44,15 @@ def sign(key: bytes, webhook_id: str, moment: datetime, body: bytes) -> str:
     return f"v1,{digest.decode()}"
 
 
+def signed_headers(key: bytes, webhook_id: str, moment: datetime, body: bytes) -> dict[str, str]:
+    """The three headers with which a sender delivers that body at that moment under that id."""
+    return {
+        ID.decode(): webhook_id,
+        TIMESTAMP.decode(): str(int(moment.timestamp())),
+        SIGNATURE.decode(): sign(key, webhook_id, moment, body),
+    }
+
+
 def verify(
     keys: Sequence[bytes], headers: Iterable[tuple[bytes, bytes]], body: bytes, now: datetime
 ) -> bytes:

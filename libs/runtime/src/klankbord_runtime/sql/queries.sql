@@ -74,10 +74,9 @@ select exists (select from outbox_pending where recorded >= $1 and recorded < $2
 select scope, person from erased_among($1::text[], $2::text[]);
 
 -- name: begin_erasure
--- Wait for everything that may be about the person to commit, as long as that takes.
-select
-    set_config('statement_timeout', '0', true),
-    pg_advisory_xact_lock(hashtext('erasure ' || current_schema));
+-- Wait for everything that may be about the person to commit. What takes longer than a statement may
+-- is tried again: until then no batch begins, so this must not wait for ever.
+select pg_advisory_xact_lock(hashtext('erasure ' || current_schema));
 
 -- name: take_time
 -- Forgetting may have to read whole tables.
