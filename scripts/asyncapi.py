@@ -101,7 +101,7 @@ def operations(event: EventClass) -> Iterator[tuple[str, Json]]:
                 "x-nats-consumer": {
                     "stream": consumer.stream,
                     "durable": consumer.name,
-                    "filterSubjects": list(consumer.subjects),
+                    "filterSubjects": list(consumer.filters),
                     "ackWaitSeconds": consumer.ack_wait,
                 },
             },

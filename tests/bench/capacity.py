@@ -17,7 +17,7 @@ PEAK = 4
 """How many times the mean a busy minute brings."""
 BUSY = 0.6
 """How much of what a node can do it is given to do: the rest is for outages and their backlog."""
-INGEST = stream_of(PostReceived)
+POSTS = stream_of(PostReceived)
 YEAR = 365
 GIB = 2**30
 HEAD = f"""\
@@ -28,7 +28,7 @@ NEEDED = (
     "pipeline_posts_per_s",
     "pipeline_cpu_us",
     "bytes_nats_per_post",
-    "bytes_stream_ingest_per_post",
+    "bytes_stream_posts_per_post",
     "bytes_inbox_per_post",
     "bytes_outbox_per_post",
     "bytes_effects_per_post",
@@ -61,8 +61,8 @@ def capacity(told: dict[str, Any]) -> str:
         raise SystemExit(f"the last run lacks {', '.join(missing)}: make bench")
     cores = told["machine"]["cores"]
     carried = values["pipeline_posts_per_s"] * BUSY
-    kept = INGEST.max_bytes / values["bytes_stream_ingest_per_post"]
-    days = INGEST.max_age / DAY
+    kept = POSTS.max_bytes / values["bytes_stream_posts_per_post"]
+    days = POSTS.max_age / DAY
     outbox = OutboxSettings().max_bytes
     node = (
         f"A node is a machine like this one ({cores} cores). It is given {BUSY:.0%} of what it "
@@ -70,7 +70,7 @@ def capacity(told: dict[str, Any]) -> str:
         f"carries {carried / PEAK * DAY / 1e6:,.1f} million posts a day."
     )
     shipped = (
-        f"As shipped, the stream `{INGEST.name}` takes {_size(INGEST.max_bytes)}, which is "
+        f"As shipped, the stream `{POSTS.name}` takes {_size(POSTS.max_bytes)}, which is "
         f"{kept / 1e6:,.1f} million posts: over {days:.0f} days, {kept / days:,.0f} a day. An "
         f"outbox may grow to {_size(outbox)}, at the least the events of "
         f"{outbox / values['bytes_outbox_per_post'] / 1e6:,.1f} million posts."

@@ -11,7 +11,7 @@ from klankbord_standalone.services import SERVICES
 
 NAMES = (
     "bytes_nats_per_post",
-    "bytes_stream_ingest_per_post",
+    "bytes_stream_posts_per_post",
     "bytes_postgres_per_post",
     "bytes_inbox_per_post",
     "bytes_outbox_per_post",
@@ -51,7 +51,7 @@ class Stored:
             by_service[service] += size
         values = {
             "bytes_nats_per_post": self.files - empty.files,
-            "bytes_stream_ingest_per_post": streams["INGEST"],
+            "bytes_stream_posts_per_post": streams["POSTS"],
             "bytes_postgres_per_post": by_kind.total(),
             "bytes_wal_per_post": self.wal - empty.wal,
             **{f"bytes_{kind}_per_post": by_kind[kind] for kind in ("inbox", "outbox", "effects")},

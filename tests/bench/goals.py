@@ -23,7 +23,7 @@ GOALS: dict[str, tuple[str, str]] = {
     "backlog_vs_sustained": ("ratio", ">= 0.9"),
     "replicas_2_vs_1": ("ratio", ">= 1.4"),
     "bytes_nats_per_post": ("bytes", ""),
-    "bytes_stream_ingest_per_post": ("bytes", ""),
+    "bytes_stream_posts_per_post": ("bytes", ""),
     "bytes_postgres_per_post": ("bytes", ""),
     "bytes_inbox_per_post": ("bytes", ""),
     "bytes_outbox_per_post": ("bytes", ""),

@@ -23,7 +23,7 @@ COMMUNITIES = [f"community-{number}" for number in range(1_000)]
 FEW_RULES, MANY_RULES = 10, 10_000
 FEW_STORED = 10_000
 PATIENCE = 300.0
-METRICS = topology.consumer("metrics-ingest")
+METRICS = topology.consumer("metrics-posts")
 
 STORE = """
 insert into moderation.inbox (consumer, id)
@@ -35,7 +35,7 @@ select gen_random_uuid(), 1, 'acme', 'p-' || md5((n % 5000)::text),
 from generate_series(1, {posts}) as n;
 
 insert into metrics.inbox (consumer, id)
-select 'metrics-ingest', gen_random_uuid() from generate_series(1, {posts});
+select 'metrics-posts', gen_random_uuid() from generate_series(1, {posts});
 
 insert into metrics.post (post, community, source, counted_at, sequence, is_deleted, author,
     is_automated, is_answer, thread)

@@ -22,7 +22,7 @@ from klankbord_runtime.puller import delivery_of
 from klankbord_schemas import topology
 
 CONNECTIONS = 64
-COUNTED = topology.consumer("metrics-ingest")
+COUNTED = topology.consumer("metrics-posts")
 PATIENCE = 60.0
 PART = 500
 

@@ -179,7 +179,7 @@ class Pipeline:
         jetstream = self._ground.bus.jetstream()
 
         async def on_the_bus() -> int:
-            return (await jetstream.stream_info("INGEST")).state.messages
+            return (await jetstream.stream_info("POSTS")).state.messages
 
         await reach(on_the_bus, self._accepted, DRAIN_PATIENCE)
         first = asyncio.create_task(self._first_counted(time.monotonic()))

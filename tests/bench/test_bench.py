@@ -38,7 +38,7 @@ async def test_the_pipeline_and_the_door_are_measured(field: Ground) -> None:
         assert wanted <= found.values.keys()
         assert found.values["pipeline_posts_per_s"] > 0
         assert 0 < found.values["latency_100_p50_ms"] <= found.values["latency_100_p99_ms"]
-        assert found.values["bytes_stream_ingest_per_post"] > 500
+        assert found.values["bytes_stream_posts_per_post"] > 500
 
         door = await Webhook(field, part.address, TINY, SEED + 1).round(webhook.NAMES)
         assert door.values["webhook_vs_bare"] > 0

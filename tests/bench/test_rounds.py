@@ -101,7 +101,7 @@ MEASURED: dict[str, Any] = {
             "pipeline_posts_per_s": 4_000.0,
             "pipeline_cpu_us": 500.0,
             "bytes_nats_per_post": 2_000.0,
-            "bytes_stream_ingest_per_post": 1_000.0,
+            "bytes_stream_posts_per_post": 1_000.0,
             "bytes_inbox_per_post": 500.0,
             "bytes_outbox_per_post": 2_500.0,
             "bytes_effects_per_post": 1_500.0,

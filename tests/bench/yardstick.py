@@ -71,7 +71,7 @@ async def raw_pace(ground: Ground, seconds: float, until: int, loop: Loop = "asy
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=MODERATION.ack_wait,
         max_ack_pending=MODERATION.max_ack_pending,
-        filter_subjects=list(MODERATION.subjects),
+        filter_subjects=list(MODERATION.filters),
     )
     await jetstream.add_consumer(MODERATION.stream, config)
     installation = ground.installation

@@ -49,7 +49,7 @@ async def test_the_operator_is_asked_told_who_is_awaited_and_can_go_on() -> None
 
         asked = await klankbord(scene, *erase)
         assert asked.code == 1
-        assert "3 events of INGEST" in asked.err
+        assert "3 events of POSTS" in asked.err
         assert "Aborted" in asked.err
 
         metrics = next(one for one in scene.everything.processes if one.name == "metrics")
@@ -67,7 +67,7 @@ async def test_the_operator_is_asked_told_who_is_awaited_and_can_go_on() -> None
             0,  # it had heard the first request by then
             6,
         }
-        assert (told["streams"], told["left"]) == ({"INGEST": 3}, 0)
+        assert (told["streams"], told["left"]) == ({"POSTS": 3}, 0)
 
         whole = await klankbord(scene, "audit", "verify", "--head", told["head"])
         assert whole.code == 0, whole.out

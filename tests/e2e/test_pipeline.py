@@ -22,7 +22,7 @@ async def test_moderation_may_be_away_and_nobody_waits_for_it() -> None:
         async def the_others_are_done() -> bool:
             return (
                 await handled(scene, "routing", "routing-posts") == 500
-                and await handled(scene, "metrics", "metrics-ingest") == 500
+                and await handled(scene, "metrics", "metrics-posts") == 500
             )
 
         await eventually(the_others_are_done, seconds=30)

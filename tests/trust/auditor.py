@@ -149,8 +149,8 @@ def _bus(
     expected: Expected, events: Mapping[str, Sequence[dict[str, Any]]], found: Audit, where: str
 ) -> None:
     """What was said, each id once: two ids of one fact would be a fact said twice."""
-    if "INGEST" in events:
-        posts = [UUID(event["data"]["post"]) for event in events["INGEST"]]
+    if "POSTS" in events:
+        posts = [UUID(event["data"]["post"]) for event in events["POSTS"]]
         found.compare(f"posts on {where}", expected.identities, posts)
     flags = [UUID(event["data"]["post"]) for event in events["MODERATION"]]
     found.compare(f"flags on {where}", expected.flagged, flags)

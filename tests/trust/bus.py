@@ -33,21 +33,24 @@ EVENTS = {
 }
 """Each event, and the one who may say it."""
 CONSUMERS = {
-    "INGEST.ingest-erasures": "ingest",
-    "INGEST.moderation-erasures": "moderation",
-    "INGEST.routing-erasures": "routing",
-    "INGEST.metrics-erasures": "metrics",
-    "INGEST.moderation-posts": "moderation",
-    "INGEST.routing-posts": "routing",
+    "ERASURES.ingest-erasures": "ingest",
+    "ERASURES.moderation-erasures": "moderation",
+    "ERASURES.routing-erasures": "routing",
+    "ERASURES.metrics-erasures": "metrics",
+    "POSTS.moderation-posts": "moderation",
+    "POSTS.routing-posts": "routing",
     "MODERATION.routing-flags": "routing",
-    "INGEST.metrics-ingest": "metrics",
+    "POSTS.metrics-posts": "metrics",
+    "INTERACTIONS.metrics-interactions": "metrics",
     "MODERATION.metrics-flags": "metrics",
     "ROUTING.metrics-feedback": "metrics",
     "ROUTING.subscriber-product": "subscriber-product",
 }
 """Each durable consumer, and the one who may read it."""
 ASKED_BY = {
-    "INGEST": {"ingest", "moderation", "routing", "metrics"},
+    "POSTS": {"ingest", "moderation", "routing", "metrics"},
+    "INTERACTIONS": {"ingest", "metrics"},
+    "ERASURES": {"ingest", "moderation", "routing", "metrics"},
     "MEMBERS": {"ingest"},
     "MODERATION": {"moderation", "routing", "metrics"},
     "ROUTING": {"routing", "metrics"},

@@ -191,8 +191,8 @@ FROM = (
     ("ingest", "klankbord.interaction.received.v1.acme.forum"),
     ("moderation", "klankbord.post.flagged.v1.acme.scam"),
     ("routing", "klankbord.feedback.routed.v1.acme.product"),
-    ("operator", "klankbord.replay.INGEST.moderation-posts"),
-    ("operator", "klankbord.replay.INGEST.routing-posts"),
+    ("operator", "klankbord.replay.POSTS.moderation-posts"),
+    ("operator", "klankbord.replay.POSTS.routing-posts"),
 )
 BODIES = (
     b"",

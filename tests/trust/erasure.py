@@ -194,9 +194,9 @@ async def plant_dead_letters(scene: Stage, planted: Planted) -> None:
         published_trust="attested",
     )
     letter = DeadLetter.model_construct(
-        stream="INGEST",
+        stream="POSTS",
         stream_sequence=1,
-        consumer="metrics-ingest",
+        consumer="metrics-posts",
         subject="klankbord.interaction.received.v1.acme.forum",
         reason="bug",
         detail=f"it fell over {NATIVE_ID}",
@@ -205,7 +205,7 @@ async def plant_dead_letters(scene: Stage, planted: Planted) -> None:
         body=InteractionReceived.of(liked, BEGIN).to_json(),
     )
     async with scene.everything.installation.client("metrics") as client:
-        dead = "klankbord.dead.metrics.metrics-ingest"
+        dead = "klankbord.dead.metrics.metrics-posts"
         body = letter.model_dump_json().encode()
         await publish(client, [Message(f"letter {n}", dead, body) for n in range(2)])
     async with dead_letters(scene.everything.installation) as queue:

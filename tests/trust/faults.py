@@ -228,11 +228,11 @@ class Faults:
         return "; ".join(answer.json()["problems"])
 
     async def _fill_stream(self) -> None:
-        """Let INGEST take only a few more messages until its outbox has had to wait."""
-        info = await self._ask("STREAM.INFO.INGEST", {})
+        """Let POSTS take only a few more messages until its outbox has had to wait."""
+        info = await self._ask("STREAM.INFO.POSTS", {})
         config = info["config"]
         await self._ask(
-            "STREAM.UPDATE.INGEST", config | {"max_msgs": info["state"]["messages"] + ROOM}
+            "STREAM.UPDATE.POSTS", config | {"max_msgs": info["state"]["messages"] + ROOM}
         )
         self._needs_posts = 0.1
         try:
@@ -241,10 +241,10 @@ class Faults:
                     await asyncio.sleep(0.2)
             await asyncio.sleep(FULL_FOR)
         except TimeoutError:
-            raise AssertionError("INGEST is full, and ingest's outbox does not wait") from None
+            raise AssertionError("POSTS is full, and ingest's outbox does not wait") from None
         finally:
             self._needs_posts = 0.0
-            await self._ask("STREAM.UPDATE.INGEST", config)
+            await self._ask("STREAM.UPDATE.POSTS", config)
 
     async def _outbox_waits(self) -> bool:
         (row,) = await self._scene.fetch(

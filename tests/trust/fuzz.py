@@ -126,7 +126,7 @@ def _check(event: EventClass, body: bytes, tally: Tally) -> None:
         read = event.from_json(body)
     except ValidationError as error:
         letter = DeadLetter.model_construct(
-            stream="INGEST",
+            stream="POSTS",
             stream_sequence=1,
             consumer="moderation-posts",
             subject=event.subject_prefix(),

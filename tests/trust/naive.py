@@ -30,7 +30,7 @@ async def main(kind: str, nats_url: str, seed_file: str, postgres_url: str) -> N
         nats_url, nkeys_seed=seed_file, inbox_prefix="_INBOX_moderation", max_reconnect_attempts=-1
     )
     database = await asyncpg.connect(postgres_url)
-    puller = Puller(client, "INGEST", "moderation-posts", 20)
+    puller = Puller(client, "POSTS", "moderation-posts", 20)
     await puller.start()
 
     async def effect(message: Msg) -> None:

@@ -166,7 +166,7 @@ async def _compare(scene: Staged, kept: Sequence[Said], confirmed: Sequence[str]
             while not await _outbox_is_empty(scene):
                 await asyncio.sleep(0.2)
     try:
-        on_the_bus = await scene.events("INGEST")
+        on_the_bus = await scene.events("POSTS")
     except NotFoundError:  # the whole stream is lost
         on_the_bus = []
     ids = {event["id"] for event in on_the_bus}

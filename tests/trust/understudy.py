@@ -67,7 +67,7 @@ def acknowledge_before_commit() -> None:
     run = BatchConsumer._run
 
     async def acknowledged_first(self: BatchConsumer, received: Sequence[Received]) -> None:
-        await self._ack(received)
+        await self._ack([one.message for one in received])
         await asyncio.sleep(BETWEEN)
         await run(self, received)
 

@@ -60,7 +60,7 @@ async def main(url: str, seed_file: str, database_url: str, policy_file: str) ->
 
     @broker.subscriber(
         f"{PostReceived.subject_prefix()}.>",
-        stream=JStream("INGEST", declare=False),
+        stream=JStream("POSTS", declare=False),
         durable="moderation-posts",
         pull_sub=PullSub(batch_size=BATCH),
         inbox_prefix=f"{inbox_prefix('moderation')}.".encode(),

@@ -171,10 +171,10 @@ async def test_what_is_accepted_reaches_the_bus(door: Door, installation: Instal
         await door.send({"posts": [POST | {"nativeId": str(number)} for number in range(100)]})
 
         async def stored() -> bool:
-            return (await stream.stream_info("INGEST")).state.messages >= 100
+            return (await stream.stream_info("POSTS")).state.messages >= 100
 
         await eventually(stored)
-        assert (await stream.stream_info("INGEST")).state.messages == 100
+        assert (await stream.stream_info("POSTS")).state.messages == 100
         assert (await stream.stream_info("MEMBERS")).state.messages == 1
 
 

@@ -55,13 +55,17 @@ class World:
         self.said += [event for event in work.emitted if isinstance(event, CommunityMeasured)]
 
     async def hear(self, *events: Heard) -> None:
-        """As the three consumers would: each a batch of its own."""
-        heard = [e for e in events if isinstance(e, PostReceived | InteractionReceived)]
+        """As the four consumers would: each a batch of its own."""
+        posts = [e for e in events if isinstance(e, PostReceived)]
+        interactions = [e for e in events if isinstance(e, InteractionReceived)]
         flags = [e for e in events if isinstance(e, PostFlagged)]
         cases = [e for e in events if isinstance(e, FeedbackRouted | FeedbackWithdrawn)]
-        if heard:
+        if posts:
             async with self.work() as work:
-                await self.metrics.hear(heard, work)
+                await self.metrics.hear_posts(posts, work)
+        if interactions:
+            async with self.work() as work:
+                await self.metrics.hear_interactions(interactions, work)
         if flags:
             async with self.work() as work:
                 await self.metrics.note_flags(flags, work)

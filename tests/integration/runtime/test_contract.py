@@ -21,6 +21,7 @@ from klankbord_runtime.migrate import SchemaBehindError
 from klankbord_runtime.service import Service
 from klankbord_runtime.work import Work
 from klankbord_schemas import Flags, Label, PostFlagged, PostReceived
+from klankbord_schemas.topology import consumer
 from klankbord_standalone.child import free_port
 from klankbord_standalone.servers import Installation, Servers
 
@@ -73,7 +74,7 @@ class World:
         ]
 
     async def settled(self) -> bool:
-        state = await self.stream.consumer_info("INGEST", "moderation-posts")
+        state = await self.stream.consumer_info("POSTS", "moderation-posts")
         return (state.num_pending, state.num_ack_pending) == (0, 0)
 
 
@@ -121,6 +122,21 @@ async def test_what_does_not_decode_becomes_a_dead_letter_and_holds_nobody_up(wo
     }
     assert all(letter.detail for letter in letters)
     assert await world.settled()
+
+
+async def test_what_others_read_of_a_stream_is_passed_over(world: World) -> None:
+    letter = post("replayed")
+    to = [consumer(name).replay_subject for name in ("routing-posts", "moderation-posts")]
+    later = letter.bus_subject.replace(".v1.", ".v2.")
+    for subject in (to[0], later, to[1]):
+        await world.stream.publish(subject, letter.to_json() if subject == to[1] else b"{}")
+    async with world.moderation(nothing) as service:
+        await eventually(world.settled)
+        passed_over = service.registry.get_sample_value(
+            "klankbord_events_passed_over_total", {"consumer": "moderation-posts"}
+        )
+    assert (world.handled, passed_over) == ({"replayed": 1}, 2)
+    assert await world.dead_letters() == []
 
 
 async def test_a_bad_event_as_large_as_the_bus_carries_is_a_dead_letter_too(world: World) -> None:
@@ -189,7 +205,7 @@ async def test_after_an_outage_events_are_handled_in_batches_again(
         given_back = 0
         while given_back < 8 * 100:
             await asyncio.sleep(0.1)
-            state = await world.stream.consumer_info("INGEST", "moderation-posts")
+            state = await world.stream.consumer_info("POSTS", "moderation-posts")
             given_back = state.delivered.consumer_seq if state.delivered else 0
         is_back = True
         await eventually(lambda: len(world.handled) == 100)
@@ -221,7 +237,7 @@ async def test_work_longer_than_ack_wait_is_not_given_to_another(world: World) -
     await world.publish(post("long"))
     async with world.moderation(slow):
         await eventually(lambda: world.handled["long"] == 1, seconds=20)
-    state = await world.stream.consumer_info("INGEST", "moderation-posts")
+    state = await world.stream.consumer_info("POSTS", "moderation-posts")
     assert state.delivered is not None
     assert state.delivered.consumer_seq == 1
 
@@ -256,11 +272,11 @@ async def test_a_database_or_a_bus_that_restarts_loses_nothing(
 async def test_it_says_why_it_is_not_ready(world: World) -> None:
     async with world.moderation(nothing) as service:
         await eventually(lambda: service.problems == [])
-        config = (await world.stream.consumer_info("INGEST", "moderation-posts")).config
+        config = (await world.stream.consumer_info("POSTS", "moderation-posts")).config
         config.max_ack_pending = 7
-        await world.stream.add_consumer("INGEST", config)
+        await world.stream.add_consumer("POSTS", config)
         await eventually(lambda: any("max_ack_pending is 7" in why for why in service.problems))
-        await world.stream.delete_consumer("INGEST", "moderation-posts")
+        await world.stream.delete_consumer("POSTS", "moderation-posts")
         await eventually(lambda: any("klankbord provision" in why for why in service.problems))
 
 

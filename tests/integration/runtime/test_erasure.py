@@ -200,8 +200,8 @@ async def test_no_consumer_is_given_what_is_about_them_and_the_service_says_when
             await stream.publish(ERASED.bus_subject, ERASED.to_json())
 
             async def answer() -> ErasureCompleted | None:
-                last = await stream.stream_info("INGEST")
-                message = await stream.get_msg("INGEST", last.state.last_seq)
+                last = await stream.stream_info("ERASURES")
+                message = await stream.get_msg("ERASURES", last.state.last_seq)
                 if message.subject != "klankbord.erasure.completed.v1.acme.moderation":
                     return None
                 return ErasureCompleted.from_json(message.data or b"")
@@ -215,7 +215,7 @@ async def test_no_consumer_is_given_what_is_about_them_and_the_service_says_when
             await eventually(lambda: handled["other"])
 
             async def settled() -> bool:
-                state = await stream.consumer_info("INGEST", "moderation-posts")
+                state = await stream.consumer_info("POSTS", "moderation-posts")
                 return (state.num_pending, state.num_ack_pending) == (0, 0)
 
             await eventually(settled)

@@ -27,7 +27,7 @@ async def ingest(installation: Installation, migrated: Migrated) -> AsyncIterato
 async def stored(installation: Installation) -> int:
     """How many events the bus has of ingest."""
     async with installation.client("operator") as client:
-        return (await client.jetstream().stream_info("INGEST")).state.messages
+        return (await client.jetstream().stream_info("POSTS")).state.messages
 
 
 async def all_are_stored(installation: Installation, number: int) -> None:
@@ -140,9 +140,9 @@ async def test_what_a_full_stream_refuses_waits_and_says_so_until_there_is_room(
 
 
 async def resized(installation: Installation, max_msgs: int) -> None:
-    """Let the stream INGEST hold so many events; -1 lets it hold any number."""
+    """Let the stream POSTS hold so many events; -1 lets it hold any number."""
     async with installation.client("provision") as client:  # nats-py would drop `allow_atomic`
-        found = json.loads((await client.request("$JS.API.STREAM.INFO.INGEST")).data)
+        found = json.loads((await client.request("$JS.API.STREAM.INFO.POSTS")).data)
         wanted = json.dumps(found["config"] | {"max_msgs": max_msgs}).encode()
-        answer = json.loads((await client.request("$JS.API.STREAM.UPDATE.INGEST", wanted)).data)
+        answer = json.loads((await client.request("$JS.API.STREAM.UPDATE.POSTS", wanted)).data)
         assert "error" not in answer

@@ -28,7 +28,7 @@ def test_a_large_part_of_dead_letters_trips_and_recovers() -> None:
 
 def test_a_dead_letter_keeps_the_bytes_whatever_they_are() -> None:
     letter = DeadLetter.model_construct(
-        stream="INGEST",
+        stream="POSTS",
         stream_sequence=7,
         consumer="moderation-posts",
         subject="klankbord.post.received.v1.acme.forum",

@@ -103,7 +103,7 @@ def test_a_service_hears_its_own_inbox_and_parks_its_own_dead_letters(service: S
 def test_a_service_may_ask_for_the_streams_that_it_reads_or_writes() -> None:
     permissions = service_permissions(BY_NAME["moderation"])
     may = [s.name for s in STREAMS if may_publish(permissions, f"$JS.API.STREAM.INFO.{s.name}")]
-    assert may == ["INGEST", "MODERATION", "DEAD"]
+    assert may == ["POSTS", "ERASURES", "MODERATION", "DEAD"]
 
 
 def test_the_operator_sees_all_erases_and_takes_nothing_from_a_service() -> None:
@@ -150,8 +150,8 @@ def test_permissions_are_written_as_nats_server_reads_them() -> None:
 
 def test_the_stream_of_a_subject_is_found_and_what_no_one_stream_keeps_is_refused() -> None:
     assert stream_of_subject("klankbord.feedback.routed.v1.*.product").name == "ROUTING"
-    assert stream_of_subject(f"{PostReceived.subject_prefix()}.>").name == "INGEST"
-    with pytest.raises(NoOneStreamError, match="INGEST and MODERATION: give a subject of one"):
+    assert stream_of_subject(f"{PostReceived.subject_prefix()}.>").name == "POSTS"
+    with pytest.raises(NoOneStreamError, match="POSTS and MODERATION: give a subject of one"):
         stream_of_subject("klankbord.post.>")
     with pytest.raises(NoOneStreamError, match=r"'klankbrod\.post\.received' is kept by no stream"):
         stream_of_subject("klankbrod.post.received")

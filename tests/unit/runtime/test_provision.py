@@ -18,7 +18,7 @@ from klankbord_runtime.provision import (
     stream_config,
     subscriber_config,
 )
-from klankbord_schemas.topology import CONSUMERS, LOOKS, STREAMS, consumer
+from klankbord_schemas.topology import CONSUMERS, LOOKS, SERVICES, STREAMS, consumer
 
 SECOND = 10**9
 DAY = 24 * 3600 * SECOND
@@ -30,14 +30,11 @@ CONFIGS = [
 
 def test_a_stream_is_kept_on_disk_and_refuses_when_full_instead_of_forgetting() -> None:
     config = {stream.name: stream_config(stream, replicas=3) for stream in STREAMS}
-    assert config["INGEST"] == {
-        "name": "INGEST",
+    assert config["POSTS"] == {
+        "name": "POSTS",
         "subjects": [
             "klankbord.post.received.>",
-            "klankbord.interaction.received.>",
-            "klankbord.member.erased.>",
-            "klankbord.erasure.>",
-            "klankbord.replay.INGEST.>",
+            "klankbord.replay.POSTS.>",
         ],
         "retention": "limits",
         "storage": "file",
@@ -55,20 +52,25 @@ def test_a_stream_is_kept_on_disk_and_refuses_when_full_instead_of_forgetting() 
 
 
 def test_a_consumer_acknowledges_each_event_and_is_never_given_up() -> None:
-    assert consumer_config(consumer("metrics-ingest")) == {
-        "durable_name": "metrics-ingest",
+    assert consumer_config(consumer("metrics-erasures")) == {
+        "durable_name": "metrics-erasures",
         "deliver_policy": "all",
         "ack_policy": "explicit",
         "ack_wait": 10 * SECOND,
         "max_deliver": -1,
         "max_ack_pending": 5000,
+        "filter_subject": "",
         "filter_subjects": [
-            "klankbord.post.received.v1.>",
-            "klankbord.interaction.received.v1.>",
-            "klankbord.replay.INGEST.metrics-ingest",
+            "klankbord.member.erased.v1.>",
+            "klankbord.replay.ERASURES.metrics-erasures",
         ],
         "replay_policy": "instant",
     }
+
+
+def test_who_reads_a_stream_whole_has_the_server_choose_nothing() -> None:
+    choosing = {reader.name for reader in CONSUMERS if consumer_config(reader)["filter_subjects"]}
+    assert choosing == {f"{service.name}-erasures" for service in SERVICES}
 
 
 def test_a_third_party_consumer_reads_its_subjects_only() -> None:
@@ -88,7 +90,7 @@ def test_nothing_differs_when_the_server_has_it_and_more(config: dict[str, Any])
 
 
 def test_a_difference_is_told_in_words() -> None:
-    wanted = stream_config(next(stream for stream in STREAMS if stream.name == "INGEST"))
+    wanted = stream_config(next(stream for stream in STREAMS if stream.name == "POSTS"))
     wanted["subjects"] = ["klankbord.y.>"]
     found = {**wanted, "max_age": 60 * SECOND, "discard": "old", "subjects": ["klankbord.x.>"]}
     del found["allow_atomic"]
@@ -118,7 +120,7 @@ def test_every_value_is_watched(config: dict[str, Any], data: st.DataObject) -> 
 
 
 def test_a_change_says_what_and_how() -> None:
-    assert str(Change("created", "stream INGEST")) == "created stream INGEST"
+    assert str(Change("created", "stream POSTS")) == "created stream POSTS"
     assert str(Change("changed", "consumer x", ("ack_wait is 5 s, and should be 10 s",))) == (
         "changed consumer x\n  ack_wait is 5 s, and should be 10 s"
     )

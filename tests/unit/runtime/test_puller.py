@@ -53,7 +53,7 @@ async def server() -> Server:
 @pytest.fixture
 async def puller(server: Server) -> Puller:
     client: Any = server
-    puller = Puller(client, "INGEST", "moderation-posts", size=10)
+    puller = Puller(client, "POSTS", "moderation-posts", size=10)
     await puller.start()
     return puller
 
@@ -144,9 +144,9 @@ async def test_what_was_not_taken_is_given_back(server: Server, puller: Puller) 
 @pytest.mark.parametrize(
     "reply",
     [
-        "$JS.ACK.INGEST.moderation-posts.4.17.12.1700000000000000000.3",
-        "$JS.ACK._.hash.INGEST.moderation-posts.4.17.12.1700000000000000000.3",
-        "$JS.ACK._.hash.INGEST.moderation-posts.4.17.12.1700000000000000000.3.random",
+        "$JS.ACK.POSTS.moderation-posts.4.17.12.1700000000000000000.3",
+        "$JS.ACK._.hash.POSTS.moderation-posts.4.17.12.1700000000000000000.3",
+        "$JS.ACK._.hash.POSTS.moderation-posts.4.17.12.1700000000000000000.3.random",
     ],
 )
 def test_reads_what_the_server_says_of_a_delivery(reply: str) -> None:

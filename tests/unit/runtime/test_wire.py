@@ -35,7 +35,7 @@ class Connected(Client):
 async def test_commands_are_those_of_nats_py() -> None:
     client = Connected()
     await client.publish("klankbord.post.received.v1.acme.forum", b"{}", headers=HEADERS)
-    await client.publish("$JS.ACK.INGEST.x.1.2.3.4.5")
+    await client.publish("$JS.ACK.POSTS.x.1.2.3.4.5")
     one_by_one = b"".join(client.written).replace(b"  ", b" ")
     client.written.clear()
     client.flushes = 0
@@ -43,7 +43,7 @@ async def test_commands_are_those_of_nats_py() -> None:
         client,
         [
             wire.publication("klankbord.post.received.v1.acme.forum", b"{}", HEADERS),
-            wire.acknowledgement("$JS.ACK.INGEST.x.1.2.3.4.5"),
+            wire.acknowledgement("$JS.ACK.POSTS.x.1.2.3.4.5"),
         ],
     )
     assert client.written == [one_by_one]

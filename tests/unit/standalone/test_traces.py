@@ -55,12 +55,12 @@ def routed(native_id: str) -> bytes:
 
 def letter(body: bytes, detail: str = "") -> bytes:
     return DeadLetter.model_construct(
-        stream="INGEST", stream_sequence=1, consumer="metrics-ingest", subject="x", reason="bug",
+        stream="POSTS", stream_sequence=1, consumer="metrics-posts", subject="x", reason="bug",
         detail=detail, deliveries=3, died=NOON, body=body,
     ).model_dump_json().encode()  # fmt: skip
 
 
-def found(*messages: bytes, stream: str = "INGEST") -> list[int]:
+def found(*messages: bytes, stream: str = "POSTS") -> list[int]:
     search = Search(THEM)
     for place, message in enumerate(messages):
         search.hear(stream, place, message)

@@ -111,6 +111,7 @@ class BatchConsumer:
         self._classes: dict[str, EventClass] = {
             event.subject_prefix(): event for event in consumer.events
         }
+        self._prefixes = (*(f"{prefix}." for prefix in self._classes), consumer.replay_subject)
 
     @property
     def paused(self) -> str | None:
@@ -123,7 +124,7 @@ class BatchConsumer:
         """Handle one batch to its end: each message is acked, given back, or dead-lettered."""
         self._in_hand[id(messages)] = messages
         try:
-            received = await self._decode(messages)
+            received = await self._decode(await self._ours(messages))
             alone: list[Received] = []
             together: list[Received] = []
             for one in received:
@@ -153,6 +154,15 @@ class BatchConsumer:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def _ours(self, messages: Sequence[Msg]) -> Sequence[Msg]:
+        """Those of these that this consumer reads; a stream that is read whole holds others too."""
+        ours = [message for message in messages if message.subject.startswith(self._prefixes)]
+        if len(ours) < len(messages):
+            others = [m for m in messages if not m.subject.startswith(self._prefixes)]
+            await self._ack(others)
+            self._metrics.passed_over.labels(self.consumer.name).inc(len(others))
+        return ours
 
     async def _decode(self, messages: Sequence[Msg]) -> list[Received]:
         received: list[Received] = []
@@ -193,7 +203,7 @@ class BatchConsumer:
             )
             return list(received)
         else:
-            await self._ack(received)
+            await self._ack([one.message for one in received])
             if all(one.delivery.deliveries == 1 for one in received):
                 self._given_back.clear()  # redeliveries come first: what is left went elsewhere
         return []
@@ -235,7 +245,7 @@ class BatchConsumer:
                 await self._give_up(one, place, _why(error))
         else:
             await self._note(self._queries.forget_attempt, place)
-            await self._ack([one])
+            await self._ack([one.message])
 
     async def _give_up(self, one: Received, place: int, problem: str) -> None:
         """Dead-letter it. Where the breaker forbids that, its attempts begin anew."""
@@ -283,11 +293,11 @@ class BatchConsumer:
             return
         self._metrics.dead_lettered.labels(self.consumer.name, reason).inc()
 
-    async def _ack(self, received: Sequence[Received]) -> None:
+    async def _ack(self, messages: Sequence[Msg]) -> None:
         # A lost ack costs one redelivery, which the inbox notices.
         with contextlib.suppress(*TRANSIENT):
             await wire.send(
-                self._client(), (wire.acknowledgement(one.message.reply) for one in received)
+                self._client(), (wire.acknowledgement(message.reply) for message in messages)
             )
 
     async def _later(self, messages: Sequence[Msg], error: BaseException) -> None:

@@ -36,6 +36,8 @@ ELECTION_PATIENCE = 30.0
 """Seconds that a cluster which just started may need to choose its leader."""
 FIXED = ("retention", "storage")
 """What of a stream cannot be changed: it would have to be copied to another."""
+OVERLAP = "subjects overlap"
+"""What the server says where another stream keeps a subject (nats-server, errors.json, 10065)."""
 LOCK = "klankbord provision"
 SCRAM_ITERATIONS = 4096
 """PostgreSQL's own default (scram_iterations)."""
@@ -83,7 +85,8 @@ def consumer_config(consumer: Consumer) -> Config:
         "ack_wait": consumer.ack_wait * NANOSECONDS,
         "max_deliver": -1,
         "max_ack_pending": consumer.max_ack_pending,
-        "filter_subjects": list(consumer.subjects),
+        "filter_subject": "",  # the older form of the same
+        "filter_subjects": list(consumer.filters),
         "replay_policy": "instant",
     }
 
@@ -170,7 +173,16 @@ async def _apply_stream(client: Client, wanted: Config) -> Change | None:
     name = wanted["name"]
     found = await _find(client, f"STREAM.INFO.{name}")
     if found is None:
-        await _ask(client, f"STREAM.CREATE.{name}", wanted)
+        try:
+            await _ask(client, f"STREAM.CREATE.{name}", wanted)
+        except ProvisionError as refused:
+            if OVERLAP not in str(refused):
+                raise
+            raise ProvisionError(
+                f"{refused}. An older Klankbord kept {', '.join(wanted['subjects'])} in a stream "
+                "of another name: stop what publishes there, let its readers come to its end, "
+                "delete that stream, and provision again"
+            ) from None
         return Change("created", f"stream {name}")
     differences = drift(wanted, found)
     if not differences:

@@ -56,6 +56,13 @@ class RuntimeMetrics:
             consumer,
             registry=registry,
         )
+        # Counter: events of a stream that is read whole which others read, by consumer
+        self.passed_over = Counter(
+            "klankbord_events_passed_over",
+            "Events delivered that are for other consumers",
+            consumer,
+            registry=registry,
+        )
         # Counter: deliveries given back because of a transient fault, by consumer
         self.retried = Counter(
             "klankbord_events_retried", "Deliveries given back", consumer, registry=registry

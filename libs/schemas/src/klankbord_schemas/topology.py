@@ -60,6 +60,18 @@ class Consumer:
         return (*(f"{event.subject_prefix()}.>" for event in self.events), self.replay_subject)
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """What it asks the server to choose by: nothing, where it reads every event of its stream.
+
+        With a choice to make, nats-server may look through every subject there is for each message:
+        twenty times the work with a thousand communities (docs/adr/0012). So what is replayed to
+        another reader of the stream is delivered here too, and passed over.
+        """
+        (stream,) = (stream for stream in STREAMS if stream.name == self.stream)
+        kept = {f"{event.subject_prefix().rpartition('.')[0]}.>" for event in self.events}
+        return () if kept >= set(stream.events) else self.subjects
+
+    @property
     def replay_subject(self) -> str:
         """Where a dead letter is published again, for this consumer alone."""
         return f"klankbord.replay.{self.stream}.{self.name}"
@@ -82,21 +94,15 @@ LOOKS = 32
 """How many looks of a member the bus keeps. What a stream drops by itself stays on the disk, out
 of reach of an erasure, until nats-server happens to write its file anew: so it drops rarely."""
 
+# What is read by the same readers is kept together: they read a stream whole (Consumer.filters).
 STREAMS = (
-    # first, since it once kept what INGEST keeps now: no two streams may keep one subject
+    Stream("POSTS", ("klankbord.post.received.>",)),
+    Stream("INTERACTIONS", ("klankbord.interaction.received.>",)),
     Stream("MEMBERS", ("klankbord.member.seen.>",), max_age=0, max_msgs_per_subject=LOOKS),
-    Stream(
-        "INGEST",
-        (
-            "klankbord.post.received.>",
-            "klankbord.interaction.received.>",
-            "klankbord.member.erased.>",
-            "klankbord.erasure.>",
-        ),
-    ),
+    Stream("ERASURES", ("klankbord.member.erased.>", "klankbord.erasure.completed.>")),
     Stream("MODERATION", ("klankbord.post.flagged.>",)),
-    Stream("ROUTING", ("klankbord.feedback.>",)),
-    Stream("METRICS", ("klankbord.community.>",)),
+    Stream("ROUTING", ("klankbord.feedback.routed.>", "klankbord.feedback.withdrawn.>")),
+    Stream("METRICS", ("klankbord.community.measured.>",)),
     Stream("DEAD", ("klankbord.dead.>",), duplicate_window=DAY),
 )
 
@@ -111,14 +117,15 @@ SAID_BY_EACH = (ErasureCompleted,)
 """What every service says of itself alone: its name is the facet, and no other may use that."""
 
 CONSUMERS = (
-    Consumer("ingest-erasures", "ingest", "INGEST", (MemberErased,)),
-    Consumer("moderation-erasures", "moderation", "INGEST", (MemberErased,)),
-    Consumer("routing-erasures", "routing", "INGEST", (MemberErased,)),
-    Consumer("metrics-erasures", "metrics", "INGEST", (MemberErased,)),
-    Consumer("moderation-posts", "moderation", "INGEST", (PostReceived,)),
-    Consumer("routing-posts", "routing", "INGEST", (PostReceived,)),
+    Consumer("ingest-erasures", "ingest", "ERASURES", (MemberErased,)),
+    Consumer("moderation-erasures", "moderation", "ERASURES", (MemberErased,)),
+    Consumer("routing-erasures", "routing", "ERASURES", (MemberErased,)),
+    Consumer("metrics-erasures", "metrics", "ERASURES", (MemberErased,)),
+    Consumer("moderation-posts", "moderation", "POSTS", (PostReceived,)),
+    Consumer("routing-posts", "routing", "POSTS", (PostReceived,)),
     Consumer("routing-flags", "routing", "MODERATION", (PostFlagged,)),
-    Consumer("metrics-ingest", "metrics", "INGEST", (PostReceived, InteractionReceived)),
+    Consumer("metrics-posts", "metrics", "POSTS", (PostReceived,)),
+    Consumer("metrics-interactions", "metrics", "INTERACTIONS", (InteractionReceived,)),
     Consumer("metrics-flags", "metrics", "MODERATION", (PostFlagged,)),
     Consumer("metrics-feedback", "metrics", "ROUTING", (FeedbackRouted, FeedbackWithdrawn)),
 )

@@ -24,12 +24,22 @@ thousand busy communities, or a day of a million posts, take seconds to measure.
 
 def declare(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
     """Say what the service consumes and what it does periodically."""
-
     service.forgets(metrics.forget)
+    _listen(service, metrics, telemetry)
+    _tick(service, metrics, telemetry)
 
-    @service.consumer("metrics-ingest")
-    async def on_ingest(events: list[PostReceived | InteractionReceived], work: Work) -> None:
-        await metrics.hear(events, work)
+
+def _listen(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
+    """What comes over the bus."""
+
+    @service.consumer("metrics-posts")
+    async def on_posts(events: list[PostReceived], work: Work) -> None:
+        await metrics.hear_posts(events, work)
+        work.on_commit(lambda: telemetry.heard(events, datetime.now(UTC)))
+
+    @service.consumer("metrics-interactions")
+    async def on_interactions(events: list[InteractionReceived], work: Work) -> None:
+        await metrics.hear_interactions(events, work)
         work.on_commit(lambda: telemetry.heard(events, datetime.now(UTC)))
 
     @service.consumer("metrics-flags")
@@ -40,6 +50,9 @@ def declare(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
     async def on_feedback(events: list[FeedbackRouted | FeedbackWithdrawn], work: Work) -> None:
         await metrics.note_cases(events, work)
 
+
+def _tick(service: Service, metrics: Metrics, telemetry: Telemetry) -> None:
+    """What the clock says."""
     measuring = Unhurried(REST)
 
     async def repeat(step: Callable[[Work], Awaitable[bool]]) -> None:

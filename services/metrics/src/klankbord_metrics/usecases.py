@@ -53,16 +53,13 @@ class Metrics:
         self._file = file
         self._settle = settle
 
-    async def hear(self, events: list[PostReceived | InteractionReceived], work: Work) -> None:
-        """Write down posts and interactions. They are counted by the next `count`."""
-        posts = heard_posts(event for event in events if isinstance(event, PostReceived))
-        interactions = heard_interactions(
-            event for event in events if isinstance(event, InteractionReceived)
-        )
-        if posts:
-            await self._store.write_posts(work.connection, posts)
-        if interactions:
-            await self._store.write_interactions(work.connection, interactions)
+    async def hear_posts(self, events: list[PostReceived], work: Work) -> None:
+        """Write down posts. They are counted by the next `count`."""
+        await self._store.write_posts(work.connection, heard_posts(events))
+
+    async def hear_interactions(self, events: list[InteractionReceived], work: Work) -> None:
+        """Write down interactions. They are counted by the next `count`."""
+        await self._store.write_interactions(work.connection, heard_interactions(events))
 
     async def note_flags(self, events: list[PostFlagged], work: Work) -> None:
         """Write down labels; also of a post that is not heard of yet."""
