@@ -1,8 +1,17 @@
 """What a post is, in five languages: what is heard, and what is innocently near."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from klankbord_routing.intent import PRECEDENCE, CueFile, Cues, shipped_cues
+from klankbord_routing.intent import (
+    FRAME_LINE,
+    PRECEDENCE,
+    STACK_TRACE,
+    CueFile,
+    Cues,
+    shipped_cues,
+)
 from klankbord_routing.plain import Plain
 from klankbord_runtime.accepted import Refused
 
@@ -129,6 +138,72 @@ def test_words_of_quotations_code_addresses_and_mentions_are_not_read() -> None:
 def test_a_stack_trace_in_a_code_block_is_a_bug() -> None:
     text = 'Look:\n```\nTraceback (most recent call last):\n  File "a.py"\nKeyError: 1\n```'
     assert intents(text, "en") == ["bug"]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "It says\n    at Order.place (order.js:12:3)\n    at main (main.js:1:1)",
+            "at Order.place (",
+        ),
+        ("  at Order.place(order.js:12:3)", "at Order.place("),
+        ("We met at noon (all of us)\n\n at main (main.js:1:1)", "at main ("),
+    ],
+)
+def test_lines_of_a_stack_trace_without_its_error_are_a_bug(text: str, found: str) -> None:
+    (reading,) = CUES.read(Plain.of(None, text), "en")
+    assert [(sign.rule, sign.words) for sign in reading.signs] == [("stack-trace", found)]
+
+
+@pytest.mark.parametrize(
+    "text", ["We met at noon (all of us)", "We met\nat noon (all of us)", "at noon (all of us)"]
+)
+def test_at_is_no_stack_trace_in_a_sentence(text: str) -> None:
+    assert CUES.read(Plain.of(None, text), "en") == ()
+
+
+@given(st.lists(st.sampled_from(["\n", " ", "\t", "at", " at ", "a.b", "(", "x"]), max_size=20))
+def test_a_line_of_a_stack_trace_is_found_wherever_any_stack_trace_is(parts: list[str]) -> None:
+    text = "".join(parts)
+    whole, line = STACK_TRACE.search(text), FRAME_LINE.search(f"\n{text}")
+    assert (whole and whole[0].strip()) == (line and line[0].strip())
+
+
+@pytest.mark.parametrize(
+    ("text", "versions"),
+    [
+        ("It is 2.4.1 here", ["2.4.1"]),
+        ("It is v2.4 here... so be it", ["v2.4"]),
+        ("We sang no. 5. It took 2.5 hours, e.g. on page .7", []),
+    ],
+)
+def test_a_version_number_is_told_from_a_sentence_that_ends_with_a_number(
+    text: str, versions: list[str]
+) -> None:
+    signs = [sign for reading in CUES.read(Plain.of(None, text), "en") for sign in reading.signs]
+    assert [sign.words for sign in signs if sign.rule == "version-number"] == versions
+
+
+@pytest.mark.parametrize(
+    ("text", "opening"),
+    [
+        ("How is this done.", "how"),
+        ("Hello all, how is this done.", "how"),
+        ("Good morning: how is this done.", "how"),
+        ("I looked for it, but how is this done.", "how"),
+        ("I looked, and looked, where is it.", "where"),
+        ("I looked, where is it, and found nothing.", None),
+        ("I know how it is done.", None),
+        ("How well this is done!", None),
+    ],
+)
+def test_a_question_word_opens_a_sentence_or_follows_its_last_comma(
+    text: str, opening: str | None
+) -> None:
+    signs = [sign for reading in CUES.read(Plain.of(None, text), "en") for sign in reading.signs]
+    found = [sign.words for sign in signs if sign.rule == "opens-with-question-word"]
+    assert found == ([] if opening is None else [opening])
 
 
 def test_error_codes_are_heard_and_version_numbers_alone_are_not() -> None:

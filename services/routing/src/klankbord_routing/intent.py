@@ -38,14 +38,17 @@ Structure = Literal[
     "error-code", "version-number", "code-block", "exclamation",
 ]  # fmt: skip
 
+FRAME = r"\s+at [\w.$<>/]+ ?\("
 STACK_TRACE = re.compile(
     r"Traceback \(most recent call last\)|Exception in thread|SIGSEGV|panic: "
-    r"|\b[A-Z]\w*(?:Error|Exception): |^\s+at [\w.$<>/]+ ?\(",
+    rf"|\b[A-Z]\w*(?:Error|Exception): |^{FRAME}",
     re.MULTILINE,
 )
 STACK_TRACE_MARKS = ("Traceback", "Exception", "Error: ", "SIGSEGV", "panic: ")
-"""What any stack trace holds one of, or both " at " and a bracket. Looking for these first is
+"""What any stack trace holds one of, or else nothing but frames. Looking for these first is
 twenty times as fast."""
+FRAME_LINE = re.compile(rf"\n{FRAME}")
+"""What `STACK_TRACE` finds of a frame. It begins with one letter, which is looked for first."""
 DIGITS = "0123456789"
 ERROR_MARKS = ("err", "status", "fout", "fel", "fehler", "virhe", "0x")
 """What any error code holds one of."""
@@ -56,6 +59,8 @@ ERROR_CODE = re.compile(
     r"|\b0x[0-9a-f]{4,16}\b"
 )
 VERSION_NUMBER = re.compile(r"\bv?\d{1,4}\.\d{1,4}\.\d{1,6}\b|\bv\d{1,4}\.\d{1,4}\b")
+DECIMAL = re.compile(r"\.\d")
+"""What any version number holds. Like `FRAME_LINE` it begins with one letter."""
 CLAUSE_END = re.compile(r"[.,;:!?()]")
 EXCLAMATIONS = re.compile(r"!\s*!|!\?|\?!")
 
@@ -127,8 +132,7 @@ class Sign(NamedTuple):
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """How much speaks for one intent of a post, and what."""
 
     intent: Intent
@@ -189,8 +193,11 @@ class Cues:
                 without cues only the shared ones and the structure.
         """
         lexicon = self._lexicon(language)
+        speaking = [*_spoken(plain, lexicon), *self._built(plain, lexicon)]
+        if not speaking:
+            return ()
         signs: dict[Intent, dict[tuple[str, str], Sign]] = {}
-        for intent, sign in (*_spoken(plain, lexicon), *self._built(plain, lexicon)):
+        for intent, sign in speaking:
             signs.setdefault(intent, {}).setdefault((sign.rule, sign.words), sign)
         readings = [_weigh(intent, tuple(found.values())) for intent, found in signs.items()]
         return tuple(
@@ -252,39 +259,60 @@ def _is_negated(words: str, found: Found, lexicon: Lexicon) -> bool:
 
 def _structures(plain: Plain, lexicon: Lexicon) -> Iterator[tuple[Structure, str]]:
     """The structures in a post, each with the words that show it."""
-    for sentence in plain.sentences:
-        yield from _questions(sentence, lexicon)
-    yield from _technical(plain)
+    yield from _questions(plain.sentences, lexicon)
+    if plain.has_code:
+        yield "code-block", "```"
+    if trace := _stack_trace(plain.written):
+        yield "stack-trace", trace[0].strip()
+    if _holds_any(plain.words, DIGITS):
+        yield from _numbers(plain.words)
     if "!" in plain.words and (exclamations := EXCLAMATIONS.search(plain.words)):
         yield "exclamation", exclamations[0]
 
 
-def _questions(sentence: str, lexicon: Lexicon) -> Iterator[tuple[Structure, str]]:
-    if sentence.endswith("?"):
-        yield "question-mark", "?"
-        if not lexicon.first_person.isdisjoint(sentence.rstrip("?!").split()):
-            yield "asks-for-oneself", "?"
-    if not sentence.endswith("!"):
-        opening = _question_word(sentence, lexicon)
-        if opening is not None:
-            yield "opens-with-question-word", opening
+def _questions(sentences: Iterable[str], lexicon: Lexicon) -> Iterator[tuple[Structure, str]]:
+    for sentence in sentences:
+        end = sentence[-1]
+        if end == "?":
+            yield "question-mark", "?"
+            if not lexicon.first_person.isdisjoint(sentence.rstrip("?!").split()):
+                yield "asks-for-oneself", "?"
+        if end != "!":
+            opening = _question_word(sentence, lexicon)
+            if opening is None and ", " in sentence:
+                opening = _question_word(sentence.rpartition(", ")[2], lexicon)
+            if opening is not None:
+                yield "opens-with-question-word", opening
 
 
-def _technical(plain: Plain) -> Iterator[tuple[Structure, str]]:
-    if plain.has_code:
-        yield "code-block", "```"
-    if _looks_like_a_trace(plain.written) and (trace := STACK_TRACE.search(plain.written)):
-        yield "stack-trace", trace[0].strip()
-    if not _holds_any(plain.words, DIGITS):
-        return
-    if _holds_any(plain.words, ERROR_MARKS) and (code := ERROR_CODE.search(plain.words)):
+def _question_word(clause: str, lexicon: Lexicon) -> str | None:
+    """The question word that opens the clause, or what follows a greeting."""
+    endings = lexicon.question_endings
+    for word in clause.split(maxsplit=3)[:3]:
+        word = word.rstrip(",:?")
+        if word in lexicon.question_words:
+            return word
+        if endings and len(word) > 3 and word.endswith(endings):
+            return word
+        if word not in lexicon.greetings:
+            break
+    return None
+
+
+def _stack_trace(written: str) -> re.Match[str] | None:
+    if _holds_any(written, STACK_TRACE_MARKS):
+        return STACK_TRACE.search(written)
+    if " at " in written and "(" in written:
+        return FRAME_LINE.search(f"\n{written}")
+    return None
+
+
+def _numbers(words: str) -> Iterator[tuple[Structure, str]]:
+    """The structures with digits in them."""
+    if _holds_any(words, ERROR_MARKS) and (code := ERROR_CODE.search(words)):
         yield "error-code", code[0]
-    if _holds_dotted_digits(plain.words) and (version := VERSION_NUMBER.search(plain.words)):
+    if DECIMAL.search(words) and (version := VERSION_NUMBER.search(words)):
         yield "version-number", version[0]
-
-
-def _looks_like_a_trace(written: str) -> bool:
-    return _holds_any(written, STACK_TRACE_MARKS) or (" at " in written and "(" in written)
 
 
 def _holds_any(text: str, parts: Iterable[str]) -> bool:
@@ -292,30 +320,6 @@ def _holds_any(text: str, parts: Iterable[str]) -> bool:
         if part in text:
             return True
     return False
-
-
-def _holds_dotted_digits(words: str) -> bool:
-    dot = words.find(".")
-    while dot != -1:
-        if words[dot - 1].isdigit() and words[dot + 1].isdigit():
-            return True
-        dot = words.find(".", dot + 1)
-    return False
-
-
-def _question_word(sentence: str, lexicon: Lexicon) -> str | None:
-    """The question word that opens the sentence, or what follows a greeting or its last comma."""
-    clauses = (sentence, sentence.rpartition(", ")[2]) if ", " in sentence else (sentence,)
-    for clause in clauses:
-        for word in clause.split(maxsplit=3)[:3]:
-            word = word.rstrip(",:?")
-            if word in lexicon.question_words:
-                return word
-            if len(word) > 3 and word.endswith(lexicon.question_endings):
-                return word
-            if word not in lexicon.greetings:
-                break
-    return None
 
 
 def _compile(file: CueFile, languages: set[str]) -> Lexicon:

@@ -1,6 +1,6 @@
 """Phrases: finds many of them in a text in one pass, as whole words."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ahocorasick_rs import AhoCorasick
@@ -44,11 +44,12 @@ class Phrases:
                     end += 1
             found.append((start, -end, phrase))
         found.sort()
-        return list(_outermost(found))
+        return _outermost(found)
 
 
-def _outermost(found: Iterable[tuple[int, int, int]]) -> Iterator[Found]:
+def _outermost(found: Iterable[tuple[int, int, int]]) -> list[Found]:
     """What lies in nothing longer, of (start, minus end, phrase) in ascending order."""
+    outermost: list[Found] = []
     widest = (-1, -1)
     for start, minus_end, phrase in found:
         span = (start, -minus_end)
@@ -56,4 +57,5 @@ def _outermost(found: Iterable[tuple[int, int, int]]) -> Iterator[Found]:
             widest = span
         elif span != widest:
             continue
-        yield Found(*span, phrase)
+        outermost.append(Found(*span, phrase))
+    return outermost
