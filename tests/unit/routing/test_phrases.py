@@ -1,4 +1,5 @@
 import string
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,4 +62,11 @@ def test_what_is_found_stands_there_as_whole_words_and_nothing_lies_within_anoth
 def test_any_text_becomes_words_between_spaces(content: str, name: str | None) -> None:
     plain = Plain.of(name, content)
     assert plain.words[0] == plain.words[-1] == " "
+    assert plain.words.strip() == " ".join(plain.words.split())
     assert plain.is_empty == (not plain.has_code and not any(c.isalnum() for c in plain.words))
+
+
+def test_any_white_space_between_words_becomes_one_space() -> None:
+    for blank in filter(str.isspace, map(chr, range(sys.maxunicode + 1))):
+        for between in (blank, f" {blank}", blank + blank):
+            assert Plain.of(None, f"{between}a{between}b{between}").words == " a b "

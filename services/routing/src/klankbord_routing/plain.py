@@ -1,7 +1,7 @@
 """Plain text: what a member said, without quotations, code, addresses and mentions."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from unicodedata import normalize
 
 LONGEST = 2_000
@@ -13,8 +13,7 @@ QUOTED_LINE = re.compile(r"^[ \t]*>.*$", re.MULTILINE)
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Plain:
+class Plain(NamedTuple):
     """A post as it is read for words."""
 
     words: str
@@ -44,7 +43,7 @@ class Plain:
             text = ADDRESS.sub(" ", text)
         text = text.lower()
         return cls(
-            words=f" {' '.join(text.split())} ",
+            words=f" {_with_single_spaces(text)} ",
             sentences=tuple(SENTENCE.findall(text)),
             written=written,
             has_code=has_code,
@@ -54,3 +53,10 @@ class Plain:
     def is_empty(self) -> bool:
         """Whether nothing is said: no letter and no digit outside quotations and addresses."""
         return not self.has_code and not any(map(str.isalnum, self.words))
+
+
+def _with_single_spaces(text: str) -> str:
+    # the space is the only white space that can be printed, so this one has nothing else
+    if text.isprintable() and "  " not in text:
+        return text.strip()
+    return " ".join(text.split())
