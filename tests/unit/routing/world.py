@@ -1,7 +1,6 @@
 """Routing without its servers: the use cases over a store in memory."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from importlib.resources import files
 from typing import Any, cast
@@ -47,12 +46,12 @@ class StoreInMemory(Store):
         for event in newest:
             known = self.known.get(event.data.post, Known())
             flags = {v: flag for v, flag in known.flags.items() if v >= event.version}
-            self.known[event.data.post] = replace(known, sequence=event.version, flags=flags)
+            self.known[event.data.post] = known._replace(sequence=event.version, flags=flags)
 
     async def write_flags(self, connection: Any, flags: Mapping[tuple[UUID, int], Flag]) -> None:
         for (post, version), flag in flags.items():
             known = self.known.get(post, Known())
-            self.known[post] = replace(known, flags={**known.flags, version: flag})
+            self.known[post] = known._replace(flags={**known.flags, version: flag})
 
     async def write_routed(self, connection: Any, routed: Sequence[FeedbackRouted]) -> None:
         for event in routed:
@@ -66,12 +65,12 @@ class StoreInMemory(Store):
     ) -> None:
         for event in withdrawn:
             post, department = event.data.post, event.data.department
-            self._write(post, replace(self.known[post].cases[department], is_open=False))
+            self._write(post, self.known[post].cases[department]._replace(is_open=False))
             del self.open[post, department]
 
     def _write(self, post: UUID, case: Case) -> None:
         known = self.known[post]
-        self.known[post] = replace(known, cases={**known.cases, case.department: case})
+        self.known[post] = known._replace(cases={**known.cases, case.department: case})
 
 
 class World:

@@ -12,9 +12,9 @@ from the post, so an edit of a post does not put the answer off.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeAlias
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias
 
 from klankbord_schemas.feedback import Priority, Reason, WithdrawnBecause
 from klankbord_schemas.post import SEVERITIES, Severity
@@ -22,8 +22,7 @@ from klankbord_schemas.post import SEVERITIES, Severity
 ERASED = "The member who wrote it was erased. Delete what you hold of it."
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """What one version of a post is for one department, by the rules."""
 
     department: str
@@ -34,8 +33,7 @@ class Assignment:
     due_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """A post at a department: open, or withdrawn."""
 
     department: str
@@ -46,8 +44,7 @@ class Case:
     is_open: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """The gravest thing that moderation, live, said of one version."""
 
     severity: Severity
@@ -58,8 +55,7 @@ class Flag:
         return SEVERITIES.index(self.severity) >= SEVERITIES.index(severity)
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """One version of a post as routing sees it."""
 
     sequence: int
@@ -67,28 +63,25 @@ class Version:
     assignments: tuple[Assignment, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is known of one post."""
 
     sequence: int | None = None
     """The newest version heard; None while only flags were heard."""
-    flags: Mapping[int, Flag] = field(default_factory=dict)
+    flags: Mapping[int, Flag] = MappingProxyType({})
     """By version: that one and newer ones which are still to come."""
-    cases: Mapping[str, Case] = field(default_factory=dict)
+    cases: Mapping[str, Case] = MappingProxyType({})
     """By department, open and withdrawn."""
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(NamedTuple):
     """The post is for a department, as it now stands."""
 
     case: Case
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
+class Withdrawn(NamedTuple):
     """The post is no longer for a department."""
 
     case: Case
@@ -118,11 +111,11 @@ def hear_version(
     else:
         wanted = version.assignments
         because, explanation = "edited", "The post was edited: it is not for you as it now stands."
-    kept = {assignment.department for assignment in wanted}
-    changes: list[Change] = [
-        *_withdrawals(known, kept, because, explanation),
-        *(_routing(known, assignment, version.sequence) for assignment in wanted),
-    ]
+    changes: list[Change] = []
+    if known.cases:
+        kept = {assignment.department for assignment in wanted}
+        changes += _withdrawals(known, kept, because, explanation)
+    changes += [_routing(known, assignment, version.sequence) for assignment in wanted]
     return _settled(Known(version.sequence, flags, known.cases), changes), changes
 
 
@@ -134,7 +127,7 @@ def hear_flag(
     is_past = known.sequence is not None and sequence < known.sequence
     if is_past or (before is not None and before.reaches(flag.severity)):
         return known, ()
-    known = replace(known, flags={**known.flags, sequence: flag})
+    known = known._replace(flags={**known.flags, sequence: flag})
     if sequence != known.sequence or not flag.reaches(withdraw_at):
         return known, ()
     changes = list(_withdrawals(known, set(), "flagged", flag.explanation))
@@ -152,7 +145,7 @@ def _withdrawals(
 ) -> Iterator[Withdrawn]:
     for department, case in sorted(known.cases.items()):
         if case.is_open and department not in kept:
-            yield Withdrawn(replace(case, is_open=False), because, explanation)
+            yield Withdrawn(case._replace(is_open=False), because, explanation)
 
 
 def _routing(known: Known, assignment: Assignment, sequence: int) -> Routed:
@@ -164,6 +157,5 @@ def _routing(known: Known, assignment: Assignment, sequence: int) -> Routed:
 def _settled(known: Known, changes: Sequence[Change]) -> Known:
     if not changes:
         return known
-    return replace(
-        known, cases={**known.cases, **{change.case.department: change.case for change in changes}}
-    )
+    changed = {change.case.department: change.case for change in changes}
+    return known._replace(cases={**known.cases, **changed})

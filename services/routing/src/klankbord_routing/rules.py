@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from klankbord_routing.case import Assignment
-from klankbord_routing.intent import Intent, Phrase, Reading
+from klankbord_routing.intent import PRECEDENCE, Intent, Phrase, Reading
 from klankbord_routing.phrases import Phrases
 from klankbord_routing.plain import Plain
 from klankbord_runtime.yamlfile import Duration, Strict, duration, read_yaml
@@ -119,13 +119,20 @@ def _problem(rule: int, field: str, words: str) -> InitErrorDetails:
 @dataclass(frozen=True)
 class _Compiled:
     rule: Rule
+    reason: Reason
+    """What the rule says of each post that it chose a department for."""
     terms: Phrases | None
 
+    @classmethod
+    def of(cls, rule: Rule) -> Self:
+        reason = Reason(rule=rule.name, text=rule.explain, weight=0)
+        return cls(rule, reason, Phrases(rule.when.terms) if rule.when.terms else None)
+
     def fits(self, event: PostReceived, plain: Plain, reading: Reading) -> bool:
+        """Whether it fits a post that has one of its intents."""
         post, when = event.data, self.rule.when
         return (
-            (not when.intents or reading.intent in when.intents)
-            and reading.score >= when.min_score
+            reading.score >= when.min_score
             and _any_or_all(when.sources, post.source)
             and _any_or_all(when.communities, post.community)
             and (not when.languages or any(_speaks(post.language, one) for one in when.languages))
@@ -141,10 +148,11 @@ class Rules:
         """The severity of a live flag from which on nobody is bothered with a post."""
         self._thresholds = file.thresholds
         self._ignore_older_than = file.ignore_older_than
-        self._rules = [
-            _Compiled(rule, Phrases(rule.when.terms) if rule.when.terms else None)
-            for rule in file.rules
-        ]
+        rules = [_Compiled.of(rule) for rule in file.rules]
+        self._rules = {
+            intent: [one for one in rules if _any_or_all(one.rule.when.intents, intent)]
+            for intent in PRECEDENCE
+        }
 
     def is_history(self, event: PostReceived) -> bool:
         """Whether this version was already too old to act on when it was heard (an import)."""
@@ -165,12 +173,21 @@ class Rules:
         for reading in readings:
             if reading.score < self._thresholds.get(reading.intent, THRESHOLD):
                 continue
-            rule = next((one.rule for one in self._rules if one.fits(event, plain, reading)), None)
-            if rule is None or (assigned and not rule.also):
+            chosen = self._first_that_fits(event, plain, reading)
+            if chosen is None or (assigned and not chosen.rule.also):
                 continue
-            for department in rule.to:
-                assigned.setdefault(department, _assignment(event, department, rule, reading))
+            for department in chosen.rule.to:
+                if department not in assigned:
+                    assigned[department] = _assignment(event, department, chosen, reading)
         return tuple(assigned.values())
+
+    def _first_that_fits(
+        self, event: PostReceived, plain: Plain, reading: Reading
+    ) -> _Compiled | None:
+        for one in self._rules[reading.intent]:
+            if one.fits(event, plain, reading):
+                return one
+        return None
 
 
 def parse_rules(body: bytes) -> Rules:
@@ -182,18 +199,20 @@ def parse_rules(body: bytes) -> Rules:
     return Rules(read_yaml(body, RoutingFile))
 
 
-def _assignment(event: PostReceived, department: str, rule: Rule, reading: Reading) -> Assignment:
+def _assignment(
+    event: PostReceived, department: str, chosen: _Compiled, reading: Reading
+) -> Assignment:
     signs = reading.signs[: MOST_REASONS - 1]
     return Assignment(
         department=department,
         intent=reading.intent,
         score=reading.score,
         reasons=(
-            *(Reason(rule=sign.rule, text=sign.words, weight=sign.weight) for sign in signs),
-            Reason(rule=rule.name, text=rule.explain, weight=0),
+            *[Reason(rule=sign.rule, text=sign.words, weight=sign.weight) for sign in signs],
+            chosen.reason,
         ),
-        priority=rule.priority,
-        due_at=event.counted_at + rule.answer_within,
+        priority=chosen.rule.priority,
+        due_at=event.counted_at + chosen.rule.answer_within,
     )
 
 
