@@ -158,4 +158,4 @@ def _settled(known: Known, changes: Sequence[Change]) -> Known:
     if not changes:
         return known
     changed = {change.case.department: change.case for change in changes}
-    return known._replace(cases={**known.cases, **changed})
+    return Known(known.sequence, known.flags, {**known.cases, **changed})

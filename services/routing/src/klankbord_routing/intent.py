@@ -251,10 +251,12 @@ def _intent(when_negated: str) -> Intent | None:
 def _is_negated(words: str, found: Found, lexicon: Lexicon) -> bool:
     """Whether a negation stands within two words of what was found, in the same clause."""
     before = CLAUSE_END.split(words[max(0, found.start - 30) : found.start])[-1].split()[-2:]
+    if not lexicon.negated_before.isdisjoint(before):
+        return True
+    if not lexicon.negated_after:
+        return False
     after = CLAUSE_END.split(words[found.end : found.end + 30])[0].split()[:2]
-    return not (
-        lexicon.negated_before.isdisjoint(before) and lexicon.negated_after.isdisjoint(after)
-    )
+    return not lexicon.negated_after.isdisjoint(after)
 
 
 def _structures(plain: Plain, lexicon: Lexicon) -> Iterator[tuple[Structure, str]]:
@@ -285,17 +287,18 @@ def _questions(sentences: Iterable[str], lexicon: Lexicon) -> Iterator[tuple[Str
                 yield "opens-with-question-word", opening
 
 
-def _question_word(clause: str, lexicon: Lexicon) -> str | None:
-    """The question word that opens the clause, or what follows a greeting."""
-    endings = lexicon.question_endings
-    for word in clause.split(maxsplit=3)[:3]:
-        word = word.rstrip(",:?")
-        if word in lexicon.question_words:
-            return word
-        if endings and len(word) > 3 and word.endswith(endings):
-            return word
-        if word not in lexicon.greetings:
-            break
+def _question_word(clause: str, lexicon: Lexicon, greetings: int = 2) -> str | None:
+    """The question word that opens the clause, or that follows at most so many greetings."""
+    words = clause.split(None, 1)
+    if not words:
+        return None
+    word = words[0].rstrip(",:?")
+    if word in lexicon.question_words:
+        return word
+    if lexicon.question_endings and len(word) > 3 and word.endswith(lexicon.question_endings):
+        return word
+    if greetings and len(words) == 2 and word in lexicon.greetings:
+        return _question_word(words[1], lexicon, greetings - 1)
     return None
 
 

@@ -50,15 +50,16 @@ class Routing:
         routed: list[FeedbackRouted] = []
         withdrawn: list[FeedbackWithdrawn] = []
         for event in newest:
-            before = known[event.data.post]
+            post = event.data.post
+            before = known[post]
             after, changes = hear_version(
                 before, self._version(event), self._rules.value.withdraw_at
             )
-            if after is not before and event.data.post not in new:
+            if after is not before and post not in new:
                 heard.append(event)
             for change in changes:
                 if isinstance(change, Withdrawn):
-                    withdrawn.append(_withdrawn(change, event.data.post, event, work))
+                    withdrawn.append(_withdrawn(change, post, event, work))
                 else:
                     routed.append(_routed(change, event, self._rules.digest, work))
         await self._store.write_versions(work.connection, heard)
