@@ -4,9 +4,9 @@ import copy
 import json
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import pytest
 from hypothesis import given
@@ -30,7 +30,7 @@ from klankbord_schemas import (
     post_identity,
 )
 from klankbord_schemas.catalogue import EventClass
-from klankbord_schemas.identity import fact_id
+from klankbord_schemas.identity import NAMESPACE, fact_id
 
 Json = dict[str, Any]
 
@@ -106,6 +106,15 @@ class TestCloudEvents:
             for path, field in leaves(body, event.json_schema()):
                 if field.get("format") == "date-time":
                     assert re.fullmatch(form, value_at(body, path)), path
+
+    @given(at=st.datetimes(timezones=st.timezones()))
+    def test_a_time_is_written_as_precisely_as_it_is_known(self, at: datetime) -> None:
+        try:
+            moment = at.astimezone(UTC)
+        except OverflowError:
+            return  # no moment that an event can hold
+        again = PostReceived.model_validate(dict(CAUSE) | {"time": at})
+        assert json.loads(again.to_json())["time"] == moment.isoformat().replace("+00:00", "Z")
 
     def test_the_source_is_a_uri_reference(
         self, event: EventClass, examples: dict[str, Json]
@@ -200,6 +209,12 @@ class TestIds:
         assert fact_id("post", "harbour", "forum", "1") == UUID(
             "3ce5c148-9906-5dbb-b849-b00dcf16bff2"
         )
+
+    @given(st.lists(st.text() | st.integers() | st.uuids()))
+    def test_an_id_is_the_uuid5_of_its_parts_as_netstrings(self, parts: list[object]) -> None:
+        texts = [str(part) for part in parts]
+        netstrings = "".join(f"{len(text.encode())}:{text}," for text in texts)
+        assert fact_id(*parts) == uuid5(NAMESPACE, netstrings)
 
     @given(st.lists(st.text(st.characters(codec="utf-8")), max_size=4), st.data())
     def test_two_lists_of_parts_make_one_id_only_if_they_are_the_same(

@@ -4,11 +4,10 @@ Format: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json
 One message body holds the attributes and `data` together, so that one pass validates both.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, field_serializer
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -88,10 +87,6 @@ class Event(BaseModel, Generic[DataT]):
     traceparent: Traceparent | None = None
     """W3C Trace Context (https://www.w3.org/TR/trace-context/): the trace of the post."""
     data: DataT
-
-    @field_serializer("time", "recordedtime", when_used="json")
-    def _rfc3339(self, moment: datetime) -> str:
-        return moment.isoformat().replace("+00:00", "Z")
 
     @classmethod
     def type_name(cls) -> str:
