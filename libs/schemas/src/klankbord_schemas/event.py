@@ -4,6 +4,7 @@ Format: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json
 One message body holds the attributes and `data` together, so that one pass validates both.
 """
 
+from functools import cache
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 from uuid import UUID
 
@@ -89,11 +90,13 @@ class Event(BaseModel, Generic[DataT]):
     data: DataT
 
     @classmethod
+    @cache
     def type_name(cls) -> str:
         """The CloudEvents type that this class stands for."""
         return str(cls.model_fields["type"].default)
 
     @classmethod
+    @cache
     def subject_prefix(cls) -> str:
         """The bus subject without its last two tokens: `klankbord.post.received.v1`."""
         return cls.type_name().removeprefix("org.")
@@ -134,7 +137,8 @@ class Event(BaseModel, Generic[DataT]):
 
     def to_json(self) -> bytes:
         """The structured-mode body; fields that say nothing are left out."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+        # what model_dump_json calls, which makes a text of these bytes
+        return self.__pydantic_serializer__.to_json(self, by_alias=True, exclude_none=True)
 
     @classmethod
     def from_json(cls, body: bytes) -> Self:

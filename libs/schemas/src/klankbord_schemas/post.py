@@ -135,14 +135,15 @@ class PostReceived(Event[Post]):
         traceparent: str | None = None,
     ) -> Self:
         """The event that says this version of the post was received at that moment."""
+        identity = str(post.post)
         return cls(
-            id=fact_id(cls.type_name(), post.post, version, post.operation),
+            id=fact_id(cls.type_name(), identity, version, post.operation),
             source=f"/ingest/{post.community}/{post.source}",
-            subject=str(post.post),
+            subject=identity,
             time=post.updated or post.published,
             recordedtime=recordedtime,
             sequence=f"{version:019d}",
-            partitionkey=str(post.post),
+            partitionkey=identity,
             traceparent=traceparent,
             data=post,
         )
