@@ -24,21 +24,21 @@ that edits more often should state one of the two.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import count
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from klankbord_ingest.submission import PostSubmission
+from klankbord_ingest.submission import EPOCH, PostSubmission
 from klankbord_schemas.identity import fingerprint
 from klankbord_schemas.post import Operation
 
 SAID_BYTES = 8
 FIRST = 1
 """The number of a create that states none."""
+MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """What decides the place of one submission among the versions of its post."""
 
     operation: Operation
@@ -52,8 +52,7 @@ class Version:
     """Whether it comes from an import, which may tell old versions again."""
 
 
-@dataclass(frozen=True)
-class History:
+class History(NamedTuple):
     """What ingest remembers of a post, for as long as the post lives."""
 
     numbers: frozenset[int] = frozenset()
@@ -81,8 +80,7 @@ class History:
         return max(self.numbers, default=-1)
 
 
-@dataclass(frozen=True)
-class NewVersion:
+class NewVersion(NamedTuple):
     """The submission is a version of its own."""
 
     sequence: int
@@ -113,13 +111,13 @@ def digest_of(submission: PostSubmission) -> bytes:
     White space does not count, nor anything else that one source gives and another leaves out:
     the same post from a webhook and from an export is one version.
     """
-    words = (" ".join(part.split()) for part in (submission.name or "", submission.text))
-    return fingerprint(*words, size=16)
+    title, text = submission.name or "", submission.text
+    return fingerprint(" ".join(title.split()), " ".join(text.split()), size=16)
 
 
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970, exact where multiplying `timestamp()` would round."""
-    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000 + moment.microsecond
+    return (moment - EPOCH) // MICROSECOND
 
 
 def place(history: History, version: Version) -> Verdict:

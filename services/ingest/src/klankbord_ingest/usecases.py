@@ -79,8 +79,7 @@ class _Origin(NamedTuple):
 _Said: TypeAlias = tuple[Submission, _Origin]
 
 
-@dataclass(frozen=True, slots=True)
-class _Heard:
+class _Heard(NamedTuple):
     """A post's submission with its identity and author."""
 
     submission: PostSubmission
