@@ -424,10 +424,10 @@ class Service:
     def _application(self) -> Starlette:
         return Starlette(
             routes=[
+                *self._routes,  # first: they are tried in this order, and these are asked most
                 Route("/livez", self._livez),
                 Route("/readyz", self._readyz),
                 Route("/metrics", self._metrics),
-                *self._routes,
             ]
         )
 

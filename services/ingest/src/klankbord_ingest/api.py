@@ -12,6 +12,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from pydantic import ValidationError
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -50,7 +51,7 @@ BUSY_SECONDS = 1
 
 log = logging.getLogger(__name__)
 
-Answer: TypeAlias = Callable[[Request], Awaitable[JSONResponse]]
+Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 class Doors:
@@ -105,7 +106,7 @@ class Doors:
 
     # -- the webhook door ------------------------------------------------------------------------
 
-    async def _webhook(self, request: Request) -> JSONResponse:
+    async def _webhook(self, request: Request) -> Response:
         content_type = _content_type(request, (JSON, CLOUD_EVENT, CLOUD_EVENT_BATCH))
         self._may_accept()
         with self._intake.place() as place:
@@ -118,7 +119,7 @@ class Doors:
                     self._count_refused(source, refused.errors)
                     raise
                 receipt = await self._receive(request, submissions, source, len(body), delivery)
-        return JSONResponse(asdict(receipt), status_code=HTTPStatus.ACCEPTED)
+        return Response(to_json(receipt._asdict()), HTTPStatus.ACCEPTED, media_type=JSON)
 
     def _sender(self, request: Request, body: bytes) -> tuple[Source, UUID]:
         """Which source sends this, and the id of the delivery.
@@ -150,7 +151,7 @@ class Doors:
                 receipt = await self._receive(request, handed.submissions, source, len(body))
         self._count_refused(source, handed.errors)
         refused = [asdict(error) for error in handed.errors]
-        return JSONResponse(asdict(receipt) | {"refused": refused})
+        return JSONResponse(receipt._asdict() | {"refused": refused})
 
     def _admit_operator(self, request: Request) -> None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -191,7 +192,7 @@ class Doors:
         with tracing.door(self._service.name, traceparent):
             delivery = Delivery(submissions, delivery_id, traceparent, size)
             receipt = await self._arrivals.write(delivery, source)
-        self._telemetry.heard(source.name, **asdict(receipt))
+        self._telemetry.heard(source.name, receipt._asdict())
         return receipt
 
     def _may_accept(self) -> None:

@@ -42,8 +42,7 @@ DELIVERIES_KEPT = timedelta(days=4)
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What became of a delivery."""
 
     received: int
