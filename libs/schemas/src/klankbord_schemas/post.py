@@ -157,10 +157,13 @@ def newest_versions(events: Iterable[PostReceived]) -> list[PostReceived]:
     """
     newest: dict[UUID, PostReceived] = {}
     for event in events:
-        held = newest.get(event.data.post)
-        if held is None or event.version > held.version:
-            newest.pop(event.data.post, None)
-            newest[event.data.post] = event
+        post = event.data.post
+        held = newest.get(post)
+        if held is not None:
+            if event.version <= held.version:
+                continue
+            del newest[post]
+        newest[post] = event
     return list(newest.values())
 
 
