@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from klankbord_schemas import (
     EVENTS,
@@ -257,6 +258,16 @@ class TestWhatCannotBeStored:
         for path, field in leaves(examples["full"], event.json_schema()):
             if field["type"] == "string":
                 refuse(event, examples["full"], path, hostile)
+
+    def test_a_nul_in_a_long_text_is_refused_with_the_pattern_that_the_schema_shows(self) -> None:
+        body = CAUSE.model_dump(mode="json", by_alias=True)
+        body["data"]["content"] = "a\0b"
+        with pytest.raises(ValidationError) as refused:
+            read(PostReceived, body)
+        (problem,) = refused.value.errors(include_url=False)
+        shown = PostReceived.json_schema()["$defs"]["Post"]["properties"]["content"]
+        assert problem["type"] == "string_pattern_mismatch"
+        assert problem["ctx"] == {"pattern": shown["pattern"]}
 
     @pytest.mark.parametrize("hostile", HOSTILE_TEXTS.values(), ids=HOSTILE_TEXTS.keys())
     @pytest.mark.parametrize("event", [CommunityMeasured], indirect=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic_core import PydanticKnownError
 
 WITHOUT_NUL = r"^[^\x00]*$"
 
@@ -16,8 +17,23 @@ MAX_LINE = 2_000
 MAX_NATIVE_ID = 500
 MAX_TAGS = 100
 
-Text = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, max_length=MAX_TEXT)]
-"""Free text of at most 100,000 characters, without NUL."""
+
+def _without_nul(text: str) -> str:
+    if "\x00" in text:
+        raise PydanticKnownError("string_pattern_mismatch", {"pattern": WITHOUT_NUL})
+    return text
+
+
+Text = Annotated[
+    str,
+    StringConstraints(max_length=MAX_TEXT),
+    AfterValidator(_without_nul),
+    Field(json_schema_extra={"pattern": WITHOUT_NUL}),
+]
+"""Free text of at most 100,000 characters, without NUL.
+
+The pattern would say the same, but an expression reads a long text letter by letter.
+"""
 
 Line = Annotated[str, StringConstraints(pattern=WITHOUT_NUL, max_length=MAX_LINE)]
 """One line of text (a title, an address, an explanation) of at most 2,000 characters."""
