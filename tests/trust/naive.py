@@ -7,6 +7,7 @@ late        keeps an inbox, and says what follows after the commit, unless the e
 """
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -70,7 +71,8 @@ async def main(kind: str, nats_url: str, seed_file: str, postgres_url: str) -> N
 
 
 def _id(message: Msg) -> str:
-    return (message.headers or {})["Nats-Msg-Id"]
+    identity: str = json.loads(message.data)["id"]
+    return identity
 
 
 if __name__ == "__main__":

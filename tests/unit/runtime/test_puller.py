@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.protocol.parser import Parser
 
 from klankbord_runtime.puller import EXPIRES, Delivery, Puller, delivery_of
 
@@ -16,7 +17,10 @@ Callback = Callable[[Msg], Awaitable[None]]
 class Server:
     """A client's side of a server that answers when the test says so."""
 
+    _id = 1
+
     def __init__(self) -> None:
+        self._ps = Parser()
         self.requests: list[int] = []
         self.callback: Callback | None = None
 
@@ -35,9 +39,8 @@ class Server:
         self.requests.append(json.loads(body)["batch"])
 
     async def deliver(self, *names: str) -> None:
-        assert self.callback is not None
         for name in names:
-            await self.callback(Msg(Client(), subject="x", data=name.encode()))
+            await self._ps.parse(b"MSG x 1 $JS.ACK %d\r\n%b\r\n" % (len(name), name.encode()))
 
     async def say(self, status: str, **headers: str) -> None:
         assert self.callback is not None

@@ -1,9 +1,9 @@
-"""Pulls a durable consumer's messages into batches, over nats-py's public API.
+"""Pulls a durable consumer's messages into batches.
 
 nats-py's own fetch makes a task and a timer per message, lingers for a full batch and may drop a
 partial one until ack_wait; half of a consumer's time went there (docs/adr/0003). Here the server
-is asked ahead, a callback fills a buffer, and whoever takes gets whatever has arrived: one event
-when it is quiet, a full batch under load, and never a wait for more.
+is asked ahead, what it delivers is put into a buffer as it is read, and whoever takes gets whatever
+has arrived: one event when it is quiet, a full batch under load, and never a wait for more.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ from typing import NamedTuple
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+
+from klankbord_runtime import wire
 
 log = logging.getLogger(__name__)
 
@@ -61,10 +63,11 @@ class Puller:
         self._inbox = self._client.new_inbox()
         self._subscription = await self._client.subscribe(
             self._inbox,
-            cb=self._receive,
+            cb=self._hear,
             pending_msgs_limit=-1,
             pending_bytes_limit=-1,
         )
+        wire.hand_over(self._client, self._subscription, self._receive)
 
     async def take(self, least: int = 1) -> list[Msg]:
         """What has arrived, at most one batch; waits up to a second until it is so much.
@@ -118,16 +121,17 @@ class Puller:
         self._asked += self._size
         self._asked_until = now + EXPIRES + 2
 
-    async def _receive(self, message: Msg) -> None:
-        status = (message.headers or {}).get("Status") if not message.data else None
-        if status is None:
-            self._asked = max(0, self._asked - 1)
-            self._buffer.append(message)
-            for least, waiter in self._waiters:
-                if len(self._buffer) >= least and not waiter.done():
-                    waiter.set_result(None)
-            return
+    def _receive(self, message: Msg) -> None:
+        self._asked = max(0, self._asked - 1)
+        self._buffer.append(message)
+        for least, waiter in self._waiters:
+            if len(self._buffer) >= least and not waiter.done():
+                waiter.set_result(None)
+
+    async def _hear(self, message: Msg) -> None:
+        """What the server says of a request."""
         headers = message.headers or {}
+        status = headers.get("Status")
         if status == "408":  # this request's time was up
             self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", "0")))
         elif status != "100":

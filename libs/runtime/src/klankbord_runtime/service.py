@@ -32,7 +32,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from klankbord_runtime import bus, migrate, wire
+from klankbord_runtime import bus, migrate
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.consumer import BatchConsumer, Handler
 from klankbord_runtime.db import Database, load_queries
@@ -303,9 +303,6 @@ class Service:
                 log.warning("the bus does not let us in: %s: %s", type(error).__name__, error)
                 await asyncio.sleep(1)
             else:
-                wire.leave_headers_unread(
-                    self.broker.config.broker_config.connection_state.connection
-                )
                 return
 
     async def _start_consumers(self) -> None:

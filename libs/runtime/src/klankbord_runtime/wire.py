@@ -1,22 +1,36 @@
-"""Many messages in one write, and none of the headers that nobody reads.
+"""Many messages in one write, and none of the detours to read one.
 
 nats-py serves one message at a time: each publication and each acknowledgement is checked, built
-and handed over by itself, and each header of each delivery is parsed. For a batch of hundreds that
-is a fifth of a consumer's time (docs/adr/0011). So three private names of nats-py are used here,
-in this one place: `_send_command`, `_flush_pending` and `_process_headers`. The version is pinned,
-and tests/unit/runtime/test_wire.py fails when an upgrade changes what stands here.
+and handed over by itself; each delivery goes through a parser that copies it twice, four
+coroutines, a queue and a task, and has each of its headers parsed. For a batch of hundreds that is
+a fifth of a consumer's time (docs/adr/0011). So four private names of nats-py are used here, in
+this one place: `_send_command`, `_flush_pending`, `_ps` (its parser) and a subscription's `_id`.
+The version is pinned, and tests/unit/runtime/test_wire.py fails when an upgrade changes what stands
+here.
 
 The protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable, Iterable, Mapping
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import BadSubjectError, ConnectionReconnectingError
+from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 VERSION = b"NATS/1.0"
 WITH_STATUS = VERSION + b" "
+LINE_END = b"\r\n"
+COMMAND = re.compile(
+    rb"(?:"
+    rb"(H)?MSG (\S+) (\d+) (\S+) (?(1)(\d+) )(\d+)"  # a message that can be answered
+    rb"|H?MSG [^\r\n]* (\d+)"  # another message
+    rb"|[^\r\n]*"
+    rb")\r\n"
+)
+"""The first line of whatever the server says, and how many bytes follow it."""
 
 
 def publication(subject: str, body: bytes, headers: Mapping[str, str]) -> bytes:
@@ -55,19 +69,48 @@ async def send(client: Client, commands: Iterable[bytes]) -> None:
     await client._flush_pending()  # noqa: SLF001
 
 
-def leave_headers_unread(client: Client) -> None:
-    """Parse no headers from now on but those with which the server states a status.
+def hand_over(client: Client, inbox: Subscription, receive: Callable[[Msg], None]) -> None:
+    """Give what is delivered to this inbox to `receive` as it is read, without its headers.
 
-    The headers of our events are for the server, which tells repetitions by them; what a reader
-    needs to know is in the body.
+    What cannot be acknowledged, such as what the server says of a request, comes to the
+    subscription's own callback, as does everything else.
     """
-    parse = client._process_headers  # noqa: SLF001
+    reader = client._ps.parse  # noqa: SLF001
+    if not isinstance(reader, _Reader):
+        reader = client._ps.parse = _Reader(client._ps, client)  # type: ignore[method-assign]  # noqa: SLF001
+    reader.receivers[b"%d" % inbox._id] = receive  # noqa: SLF001
 
-    async def parse_status(headers: bytes | None) -> dict[str, str] | None:
-        if not headers or not headers.startswith(WITH_STATUS):
-            return None
-        parsed: dict[str, str] | None = await parse(headers)
-        return parsed
 
-    replaced: Any = parse_status
-    client._process_headers = replaced  # type: ignore[method-assign]  # noqa: SLF001
+class _Reader:
+    """Stands in for `Parser.parse`: hands over deliveries, and gives it each other command."""
+
+    def __init__(self, parser: Parser, client: Client) -> None:
+        self.receivers: dict[bytes, Callable[[Msg], None]] = {}
+        self._parser = parser
+        self._parse = parser.parse
+        self._client = client
+
+    async def __call__(self, data: bytes = b"") -> None:
+        parser = self._parser
+        if parser.state != AWAITING_CONTROL_LINE:  # in the middle of a message since before us
+            await self._parse(data)
+            return
+        arrived, at = parser.buf, 0
+        arrived += data
+        parser.buf = bytearray()
+        while command := COMMAND.match(arrived, at):
+            _, subject, inbox, reply, head, size, other_size = command.groups()
+            start = end = command.end()
+            if size or other_size:
+                end += int(size or other_size) + len(LINE_END)
+            if end > len(arrived):
+                break
+            receive = self.receivers.get(inbox)
+            if receive is None or (head and arrived.startswith(WITH_STATUS, start)):
+                await self._parse(bytes(arrived[at:end]))
+            else:
+                body = bytes(arrived[start + int(head or 0) : end - len(LINE_END)])
+                receive(Msg(self._client, subject.decode(), reply.decode(), body))
+            at = end
+        del arrived[:at]
+        parser.buf = arrived  # what is not whole yet; nats-py forgets it when it connects again
