@@ -2,9 +2,12 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from integration.metrics.world import World, events_of, listed_in
 from unit.metrics.history import NOON, did, flagged, routed, said, withdrawn
+
+from klankbord_metrics.store import Store
 
 DAY = timedelta(days=1)
 
@@ -267,6 +270,28 @@ async def test_the_window_before_is_shown_beside(world: World) -> None:
         if (event.data.metric, event.data.source, event.data.value) == ("posts", None, 1)
     ]
     assert after.previous == 2
+
+
+async def test_only_what_may_have_changed_is_looked_at_again(world: World) -> None:
+    first, answer = said("a", 1), said("b", 2, NOON + DAY, answers="a", context="a")
+    await world.hear(first, answer)
+    await world.settle()
+    await world.hear(flagged(first), routed(answer, "support"))
+    await world.hear(said("c", 1, NOON + DAY), said("d", 1, NOON - DAY))
+    await world.hear(said("e", 2, NOON + 2 * DAY, answers="a", context="a"))
+    store = Store()
+    async with world.work() as work:
+        posts = await store.take_touched_posts(work.connection, ["acme"], 100)
+        counted = await store.count_posts(work.connection, posts)
+        await store.mark_first_posts(work.connection, counted.authors)
+    assert len(posts) == 5
+    assert counted.authors == {("acme", UUID(int=1))}  # of the post that came late
+    assert counted.openings == set()
+    assert counted.threads == {answer.thread}
+    assert await world.fetch("select counted_at from counted where is_first order by 1") == [
+        (NOON - DAY,),
+        (NOON + DAY,),
+    ]
 
 
 async def test_replicas_that_count_at_once_count_nothing_twice(world: World) -> None:

@@ -30,9 +30,11 @@ class Counted(NamedTuple):
 
     hours: Hours
     authors: set[tuple[str, UUID]]
-    """Communities, and people whose posts were counted."""
+    """Communities, and people whose first post may be another one."""
+    openings: set[UUID]
+    """Threads that another post may open."""
     threads: set[UUID]
-    """Threads with more than one post, or whose only post does not open them by itself."""
+    """Threads whose opening may be answered by another post, these and more."""
 
 
 class Store:
@@ -120,9 +122,10 @@ class Store:
         """Derive what counts of these posts from all that was heard of them."""
         rows = await connection.fetch(queries.count_posts, posts)
         return Counted(
-            {(community, hour) for community, hour, _, _ in rows},
-            {(community, author) for community, _, author, _ in rows if author is not None},
-            {thread for _, _, _, thread in rows if thread is not None},
+            {(community, hour) for community, hour, *_ in rows},
+            {(community, author) for community, _, author, *_ in rows if author is not None},
+            {thread for *_, thread, may_open in rows if thread is not None and may_open},
+            {thread for *_, thread, _ in rows if thread is not None},
         )
 
     async def mark_first_posts(

@@ -106,7 +106,7 @@ class Metrics:
         counted = await self._store.count_posts(connection, posts)
         hours |= counted.hours
         hours |= await self._store.mark_first_posts(connection, counted.authors)
-        hours |= await self._store.mark_openings(connection, counted.threads)
+        hours |= await self._store.mark_openings(connection, counted.openings)
         hours |= await self._store.mark_first_responses(connection, counted.threads)
         await self._store.mark_stale(connection, _days(hours, zones))
         return len(posts) == MOST_POSTS or len(zones) == MOST_COMMUNITIES

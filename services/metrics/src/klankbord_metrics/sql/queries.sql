@@ -140,64 +140,87 @@ returning post
 delete from touched_hour where community = any ($1::text[]) returning community, hour
 
 -- name: count_posts
+-- A post that stays where it was, such as one that was flagged since, can change neither whose first
+-- post is which, nor its thread. Nor can a new post that comes after its author's first, or that is
+-- alone in the thread that it opens; and a new answer opens no thread.
 with touched as (
   select distinct post from unnest($1::uuid[]) as taken (post)
-), before as (
-  select community, counted_at, author, thread from counted join touched using (post)
-), standing as (
+), heard as (
   select
-    post, heard.community, source, counted_at,
-    case when not is_automated then author end as author,
-    is_automated, is_answer, thread,
+    post, said.community, said.source, said.counted_at, said.is_deleted,
+    person.author, said.is_automated, said.is_answer, said.thread,
     coalesce(flag.labels, '{}') as labels,
-    case when exists (select from feedback_case where feedback_case.post = heard.post) then array(
+    case when exists (select from feedback_case where feedback_case.post = said.post) then array(
       select department
       from (
         select distinct on (department) department, is_withdrawn
         from feedback_case
-        where feedback_case.post = heard.post and revision is not null
+        where feedback_case.post = said.post and revision is not null
         order by department, revision desc
       ) as latest
       where not is_withdrawn
       order by department
-    ) else '{}' end as departments
+    ) else '{}' end as departments,
+    known.post is not null as is_known,
+    known.counted_at as known_at, known.author as known_author, known.thread as known_thread,
+    said.is_deleted or (said.counted_at, person.author, said.is_answer, said.thread)
+      is distinct from (known.counted_at, known.author, known.is_answer, known.thread) as has_moved
   from touched
-  join post as heard using (post)
+  join post as said using (post)
+  cross join lateral (select case when not said.is_automated then said.author end) as person (author)
+  left join counted as known using (post)
   left join flag using (post, sequence)
-  where not is_deleted
 ), gone as (
-  delete from counted using touched
-  where counted.post = touched.post
-    and exists (select from post where post.post = touched.post and is_deleted)
+  delete from counted using heard
+  where counted.post = heard.post and heard.is_known and heard.is_deleted
 ), kept as (
-  insert into counted as known
+  update counted set
+    source = heard.source,
+    counted_at = heard.counted_at,
+    author = heard.author,
+    is_automated = heard.is_automated,
+    is_answer = heard.is_answer,
+    thread = heard.thread,
+    labels = heard.labels,
+    departments = heard.departments,
+    opens = not heard.is_answer
+      and (heard.thread = heard.post or counted.opens and counted.thread = heard.thread),
+    is_first = counted.is_first and counted.author is not distinct from heard.author
+  from heard
+  where counted.post = heard.post and heard.is_known and not heard.is_deleted
+), added as (
+  insert into counted
     (post, community, source, counted_at, author, is_automated, is_answer, thread, labels,
      departments, opens)
-  select *, thread = post and not is_answer from standing
-  on conflict (post) do update set
-    source = excluded.source,
-    counted_at = excluded.counted_at,
-    author = excluded.author,
-    is_automated = excluded.is_automated,
-    is_answer = excluded.is_answer,
-    thread = excluded.thread,
-    labels = excluded.labels,
-    departments = excluded.departments,
-    opens = excluded.opens
-      or known.opens and known.thread = excluded.thread and not excluded.is_answer,
-    is_first = known.is_first and known.author is not distinct from excluded.author
+  select
+    post, community, source, counted_at, author, is_automated, is_answer, thread, labels,
+    departments, thread = post and not is_answer
+  from heard
+  where not is_known and not is_deleted
 )
-select community, date_trunc('hour', counted_at, 'UTC') as hour, author, thread from before
+select
+  community, date_trunc('hour', known_at, 'UTC') as hour,
+  case when has_moved then known_author end as author,
+  case when has_moved then known_thread end as thread,
+  has_moved as may_open
+from heard
+where is_known
 union
-select community, date_trunc('hour', counted_at, 'UTC'), author,
-  -- a post that is alone in its thread opens it, and nobody answered, unless it was counted before
-  -- in another thread, with an answer there
-  case when thread <> post or is_answer
-    or exists (select from counted where counted.thread = standing.thread
-               and counted.post <> standing.post)
-    or exists (select from counted where counted.post = standing.post)
-  then thread end
-from standing
+select
+  community, date_trunc('hour', counted_at, 'UTC'),
+  case when has_moved and not exists (
+    select from counted as first
+    where first.community = heard.community and first.author = heard.author and first.is_first
+      and (first.counted_at, first.post) < (heard.counted_at, heard.post)
+  ) then author end,
+  case when has_moved and (
+    is_known or is_answer or thread <> post
+    or exists (select from counted where counted.thread = heard.thread
+               and counted.post <> heard.post)
+  ) then thread end,
+  has_moved and (is_known or not is_answer)
+from heard
+where not is_deleted
 
 -- name: mark_first_posts
 with moved as (
@@ -236,7 +259,8 @@ with chosen as (
 ), turned as (
   select post from chosen join counted on post = opening where not opens
   union all
-  select post from chosen join counted using (thread) where opens and post <> opening
+  select post from chosen join counted using (thread)
+  where opens and thread <> post and post <> opening
 )
 update counted set opens = not opens
 from turned
@@ -262,7 +286,8 @@ with opened as (
      limit 1)
   ) as responded_at
   from (
-    select post from unnest($1::uuid[]) as touched (thread) join counted using (thread) where opens
+    select post from unnest($1::uuid[]) as touched (thread) join counted using (thread)
+    where opens and thread <> post
     union
     select post from unnest($1::uuid[]) as touched (post) join counted using (post) where opens
   ) as affected
