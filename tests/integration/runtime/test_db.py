@@ -1,0 +1,42 @@
+"""The connections to PostgreSQL."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from asyncpg.connection import LoggedQuery
+from world import Migrated
+
+from klankbord_runtime.db import Database, load_queries
+from klankbord_standalone.services import SERVICES
+
+PACKAGES = ("klankbord_runtime", *(f"klankbord_{service}" for service in SERVICES))
+
+
+@pytest.fixture
+async def database(migrated: Migrated) -> AsyncIterator[Database]:
+    database = Database(await migrated("moderation"), "moderation")
+    await database.connect()
+    yield database
+    await database.close()
+
+
+async def test_no_statement_makes_a_connection_ask_about_its_types(database: Database) -> None:
+    given = {
+        found
+        for package in PACKAGES
+        for statement in load_queries(package).values()
+        for found in re.findall(r"\$\d+::([a-z0-9 ]+\[\])", statement)
+    }
+    assert given > {"uuid[]", "text[]", "timestamptz[]"}
+    asked: list[str] = []
+
+    def note(query: LoggedQuery) -> None:
+        asked.append(query.query)
+
+    async with database.connection() as connection:
+        with connection.query_logger(note):
+            statements = [f"select $1::{kind}" for kind in sorted(given)]
+            for statement in statements:
+                await connection.execute(statement, [])
+    assert asked == statements
