@@ -64,9 +64,14 @@ async def someone_waits(installation: Installation) -> None:
         await connection.close()
 
 
+@pytest.mark.parametrize("already", [None, "somebody else"])
 async def test_a_batch_in_hand_commits_before_an_erasure_looks(
-    service: Service, installation: Installation
+    service: Service, installation: Installation, already: str | None
 ) -> None:
+    if already:
+        async with service.work() as work:
+            other = PERSON._replace(digest=member_digest(already))
+            await service.erasures.begin(work.connection, other, work.now)
     async with service.database.connection() as connection:
         await connection.execute("create table kept (author text)")
 
@@ -82,7 +87,8 @@ async def test_a_batch_in_hand_commits_before_an_erasure_looks(
         return answer.data.removed["kept"]
 
     async with service.work() as batch:
-        assert await service.erasures.erased_among(batch.connection, [PERSON]) == set()
+        events = [said("a", THEM)]
+        assert await service.erasures.without_erased(batch.connection, events) == events
         erasing = asyncio.create_task(erase())
         await someone_waits(installation)
         await batch.connection.execute("insert into kept values ($1)", THEM)
@@ -123,6 +129,8 @@ async def test_a_member_is_erased_in_one_community_only(service: Service) -> Non
         await service.erasures.begin(work.connection, PERSON, work.now)
     elsewhere = PERSON._replace(community="elsewhere")
     async with service.work() as work:
+        assert await service.erasures.is_anyone_erased(work.connection, ["elsewhere", "acme"])
+        assert not await service.erasures.is_anyone_erased(work.connection, ["elsewhere"])
         asked = [PERSON, elsewhere, None]
         assert await service.erasures.erased_among(work.connection, asked) == {PERSON}
 

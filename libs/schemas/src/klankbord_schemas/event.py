@@ -126,6 +126,11 @@ class Event(BaseModel, Generic[DataT]):
         raise NotImplementedError
 
     @property
+    def scope(self) -> str:
+        """Within what its `person` is erased: the community, as in `Person`."""
+        return self.community
+
+    @property
     def chain(self) -> UUID:
         """The first event of the chain: what this one causes has it as its `correlationid`."""
         return self.correlationid or self.id

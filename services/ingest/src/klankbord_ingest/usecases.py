@@ -152,6 +152,8 @@ class Ingest:
         self, said: Sequence[_Said], source: Source, work: Work
     ) -> Sequence[_Said]:
         community = source.community.slug
+        if not said or not await self._erasures.is_anyone_erased(work.connection, [community]):
+            return said
         persons = [person_of(community, author_of(one, source, self._key)) for one, _ in said]
         erased = await self._erasures.erased_among(work.connection, persons)
         if not erased:

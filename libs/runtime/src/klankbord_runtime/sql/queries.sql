@@ -77,6 +77,9 @@ where recorded < $1 and not exists (select from outbox_pending p where p.batch =
 -- name: has_pending
 select exists (select from outbox_pending where recorded >= $1 and recorded < $2);
 
+-- name: is_anyone_erased
+select anyone_erased($1::text[]);
+
 -- name: fetch_erased
 select scope, person from erased_among($1::text[], $2::text[]);
 
