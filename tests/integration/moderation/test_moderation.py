@@ -201,6 +201,17 @@ async def test_an_edited_or_deleted_copy_is_a_copy_no_more(replicas: Replicas) -
     assert replicas.flagged == []
 
 
+async def test_a_post_that_says_the_same_as_before_is_no_copy_of_itself(replicas: Replicas) -> None:
+    await replicas.judge(said("1", "Buy my lamps"))
+    await replicas.judge(said("1", "Buy my lamps", 2, minutes=2), said("2", "Buy my lamps"))
+    assert replicas.flagged == []
+    await replicas.judge(said("3", "Buy my lamps", minutes=61))  # an hour after the edited one
+    assert replicas.flagged == []
+    third = said("4", "Buy my lamps", minutes=3)
+    await replicas.judge(third)
+    assert [event.data.post for event in replicas.flagged] == [third.data.post]
+
+
 async def test_links_to_one_site_are_counted_across_batches(replicas: Replicas) -> None:
     for n in range(4):
         await replicas.judge(said(str(n), f"No. {n}: https://shop.example/{n}", minutes=n))

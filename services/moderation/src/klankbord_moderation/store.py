@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -32,6 +32,15 @@ class Sought:
     until: datetime
 
 
+class Noted(NamedTuple):
+    """What came of keeping versions of posts."""
+
+    posts: set[UUID]
+    """The posts of which this version is higher than the one that was known."""
+    known_texts: set[int]
+    """Those of their texts, by key, that another post was stored with before."""
+
+
 class Store:
     """The service's tables."""
 
@@ -40,8 +49,8 @@ class Store:
         if keys:
             await connection.execute(queries.take_turns, sorted(keys))
 
-    async def hear(self, connection: Connection, heard: Sequence[Heard]) -> set[UUID]:
-        """Keep these versions; gives the posts of those that are higher than the one known."""
+    async def hear(self, connection: Connection, heard: Sequence[Heard]) -> Noted:
+        """Keep these versions, where they are higher than the one known."""
         rows = await connection.fetch(
             queries.hear,
             [one.post for one in heard],
@@ -52,7 +61,10 @@ class Store:
             [one.text_key for one in heard],
             [one.is_deleted for one in heard],
         )
-        return {row["post"] for row in rows}
+        return Noted(
+            {row["post"] for row in rows},
+            {row["known_text"] for row in rows if row["known_text"] is not None},
+        )
 
     async def forget(self, connection: Connection, posts: Collection[UUID]) -> None:
         """Drop what earlier versions of these posts said and linked to."""

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from uuid import UUID
 
 from klankbord_moderation.flood import Sightings
 from klankbord_moderation.judge import Heard, Judge
-from klankbord_moderation.store import Sought, Store
+from klankbord_moderation.store import Noted, Sought, Store
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.erasure import Forgotten
 from klankbord_runtime.work import Work
@@ -35,9 +34,9 @@ class Moderation:
         """
         judge = self._policy.value
         heard = [judge.hear(event) for event in newest_versions(events)]
-        new = await self._hear(heard, work)
-        judged = [one for one in heard if one.post in new and not one.is_deleted]
-        sightings = await self._sightings(judged, new, judge, work)
+        noted = await self._hear(heard, work)
+        judged = [one for one in heard if one.post in noted.posts and not one.is_deleted]
+        sightings = await self._sightings(judged, noted, judge, work)
         flagged: list[tuple[PostReceived, Flags]] = []
         for one in judged:
             for key in one.keys:
@@ -61,28 +60,29 @@ class Moderation:
         """Forget whose posts these were and which words were found; what was found stays."""
         return Forgotten(await self._store.erase(work.connection, event.erased))
 
-    async def _hear(self, heard: Sequence[Heard], work: Work) -> set[UUID]:
-        """Keep what is newer than what was known; gives the posts of which that is so."""
+    async def _hear(self, heard: Sequence[Heard], work: Work) -> Noted:
+        """Keep what is newer than what was known."""
         await self._store.take_turns(work.connection, {key for one in heard for key in one.keys})
-        new = await self._store.hear(work.connection, heard)
-        await self._store.forget(work.connection, new)
-        await self._store.hear_links(work.connection, [one for one in heard if one.post in new])
-        return new
+        noted = await self._store.hear(work.connection, heard)
+        await self._store.forget(work.connection, noted.posts)
+        newer = [one for one in heard if one.post in noted.posts]
+        await self._store.hear_links(work.connection, newer)
+        return noted
 
     async def _sightings(
-        self, judged: Sequence[Heard], new: set[UUID], judge: Judge, work: Work
+        self, judged: Sequence[Heard], noted: Noted, judge: Judge, work: Work
     ) -> Sightings:
         """Where else the texts and links of these posts were seen.
 
         The posts of this batch are left out: each counts from its turn on, as if they had come
-        one by one.
+        one by one. Nearly every text is said once: only those that are known are looked for.
         """
-        texts = ((one, one.text_key) for one in judged if one.text_key is not None)
+        texts = ((one, one.text_key) for one in judged if one.text_key in noted.known_texts)
         links = ((one, link) for one in judged for link in one.link_keys)
         return Sightings(
             [
-                *await self._store.texts_seen(work.connection, _sought(texts, judge), new),
-                *await self._store.links_seen(work.connection, _sought(links, judge), new),
+                *await self._store.texts_seen(work.connection, _sought(texts, judge), noted.posts),
+                *await self._store.links_seen(work.connection, _sought(links, judge), noted.posts),
             ]
         )
 

@@ -6,7 +6,9 @@ select pg_advisory_xact_lock(hashtext('klankbord judge'), slot)
 from (select distinct (key & 1023)::int as slot from unnest($1::bigint[]) as key order by slot) slots
 
 -- name: hear
--- Keep each version that is higher than the one we have, and say which those are.
+-- Keep each version that is higher than the one we have; say which those are, and which text was there
+-- already, in another post than this. This statement begins when the turns are taken: whoever may have
+-- written the same text has committed, and it sees that; it does not see what it writes itself.
 insert into heard_post (post, sequence, community, author, counted_at, text_key, deleted)
 select * from unnest(
     $1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[], $7::boolean[]
@@ -21,7 +23,10 @@ on conflict (post) do update set
     text_key = excluded.text_key,
     deleted = excluded.deleted
 where heard_post.sequence < excluded.sequence
-returning post
+returning post, case when exists (
+    select from heard_post as other
+    where other.text_key = heard_post.text_key and other.post <> heard_post.post
+) then text_key end as known_text
 
 -- name: forget
 -- What earlier versions of these posts said and linked to no longer stands.
