@@ -21,7 +21,7 @@ async def database(migrated: Migrated) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def test_no_statement_makes_a_connection_ask_about_its_types(database: Database) -> None:
+async def test_a_connection_asks_about_no_type_that_every_server_has(database: Database) -> None:
     given = {
         found
         for package in PACKAGES

@@ -49,13 +49,7 @@ class Store:
         community: str,
     ) -> set[UUID]:
         """Remember those posts that are not known yet, and say which they were."""
-        rows = await connection.fetch(
-            queries.insert_posts,
-            list(histories),
-            [authors[post] for post in histories],
-            *_columns(histories.values()),
-            community,
-        )
+        rows = await connection.fetch(queries.insert_posts, _rows(histories, authors), community)
         return {row["post"] for row in rows}
 
     async def lock_posts(
@@ -72,12 +66,7 @@ class Store:
         authors: Mapping[UUID, str | None],
     ) -> None:
         """Remember this of locked posts from now on; the author where none was named before."""
-        await connection.execute(
-            queries.update_posts,
-            list(histories),
-            *_columns(histories.values()),
-            [authors[post] for post in histories],
-        )
+        await connection.execute(queries.update_posts, _rows(histories, authors))
 
     async def add_interactions(
         self, connection: Connection, authors: Mapping[UUID, str | None], community: str
@@ -114,28 +103,29 @@ class Store:
         return posts, counts
 
 
-def _columns(histories: Iterable[History]) -> tuple[list[Any], ...]:
-    columns = zip(
-        *(
-            (
-                _array(history.numbers),
-                _array(history.stated),
-                _array(history.stated_deletes),
-                history.operation,
-                history.newest_live,
-                history.digest,
-                history.created,
-                _byte_array(history.said),
-            )
-            for history in histories
-        ),
-        strict=True,
-    )
-    return tuple(list(column) for column in columns)
+def _rows(
+    histories: Mapping[UUID, History], authors: Mapping[UUID, str | None]
+) -> list[tuple[Any, ...]]:
+    """As the type `post_row`."""
+    return [
+        (
+            post,
+            authors[post],
+            _array(history.numbers),
+            _array(history.stated),
+            _array(history.stated_deletes),
+            history.operation,
+            history.newest_live,
+            history.digest,
+            history.created,
+            _byte_array(history.said),
+        )
+        for post, history in histories.items()
+    ]
 
 
 def _array(numbers: frozenset[int]) -> str:
-    """An array as text: `unnest` would flatten an array of arrays."""
+    """An array as text: a third cheaper to write than an array of its own in each row."""
     return f"{{{','.join(map(str, sorted(numbers)))}}}"
 
 

@@ -14,16 +14,10 @@ insert into post (
     created, said
 )
 select
-    $11, new.post, new.attributed_to,
+    $2, new.post, new.attributed_to,
     new.numbers::bigint[], new.stated::bigint[], new.stated_deletes::bigint[],
     new.operation, new.newest_live, new.digest, new.created, new.said::bytea[]
-from unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[],
-    $8::bytea[], $9::bytea[], $10::text[]
-) as new (
-    post, attributed_to, numbers, stated, stated_deletes, operation, newest_live, digest, created,
-    said
-)
+from unnest($1::post_row[]) as new
 order by new.post
 on conflict do nothing
 returning post
@@ -47,13 +41,7 @@ update post set
     created = new.created,
     said = new.said::bytea[],
     attributed_to = coalesce(post.attributed_to, new.attributed_to)
-from unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[],
-    $7::bytea[], $8::bytea[], $9::text[], $10::text[]
-) as new (
-    post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said,
-    attributed_to
-)
+from unnest($1::post_row[]) as new
 where post.post = new.post
 
 -- name: insert_interactions
