@@ -20,7 +20,7 @@ BY_NUMBER = attrgetter("int")
 
 
 class HeardPost(NamedTuple):
-    """A post in its latest version, as far as it was heard."""
+    """A post in its latest version, as far as it was heard: the type `heard_post` in SQL."""
 
     post: UUID
     community: str

@@ -44,7 +44,7 @@ class Store:
 
     async def write_posts(self, connection: Connection, posts: list[HeardPost]) -> None:
         """Keep the later of the known and heard version of each post; touch what changed."""
-        await connection.execute(queries.write_posts, *_columns(posts))
+        await connection.execute(queries.write_posts, posts)
 
     async def write_interactions(
         self, connection: Connection, interactions: list[HeardInteraction]

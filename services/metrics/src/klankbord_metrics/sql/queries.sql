@@ -5,9 +5,9 @@ with written as (
   insert into post as known
     (post, community, source, counted_at, sequence, is_deleted, author, is_automated, is_answer,
      thread)
-  select * from unnest(
-    $1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bigint[], $6::boolean[],
-    $7::uuid[], $8::boolean[], $9::boolean[], $10::uuid[])
+  select post, community, source, counted_at, sequence, is_deleted, author, is_automated, is_answer,
+    thread
+  from unnest($1::heard_post[])
   on conflict (post) do update set
     counted_at = least(known.counted_at, excluded.counted_at),
     (source, sequence, is_deleted, author, is_automated, is_answer, thread) = (
