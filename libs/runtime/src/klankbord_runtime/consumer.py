@@ -177,8 +177,10 @@ class BatchConsumer:
         return received
 
     def _is_suspect(self, one: Received) -> bool:
-        # what was given back in an outage is no suspect: else everything would run alone after one
-        unexplained = one.delivery.deliveries - self._given_back[one.place]
+        unexplained = one.delivery.deliveries
+        if unexplained > ALONE_ABOVE:
+            # given back in an outage, it is no suspect: else everything would run alone after one
+            unexplained -= self._given_back[one.place]
         return unexplained > ALONE_ABOVE or one.place in self._suspects
 
     def _event_class(self, message: Msg) -> EventClass:
@@ -204,7 +206,7 @@ class BatchConsumer:
             return list(received)
         else:
             await self._ack([one.message for one in received])
-            if all(one.delivery.deliveries == 1 for one in received):
+            if self._given_back and all(one.delivery.deliveries == 1 for one in received):
                 self._given_back.clear()  # redeliveries come first: what is left went elsewhere
         return []
 

@@ -5,7 +5,7 @@ start; a snapshot test (tests/contracts/test_topology.py) holds them.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.erasure import ErasureCompleted
@@ -71,7 +71,7 @@ class Consumer:
         kept = {f"{event.subject_prefix().rpartition('.')[0]}.>" for event in self.events}
         return () if kept >= set(stream.events) else self.subjects
 
-    @property
+    @cached_property
     def replay_subject(self) -> str:
         """Where a dead letter is published again, for this consumer alone."""
         return f"klankbord.replay.{self.stream}.{self.name}"
