@@ -20,7 +20,7 @@ from bench.talk import SOURCE, Talk
 from bench.yardstick import raw_pace
 
 PER_REQUEST = 100
-CONNECTIONS = 6
+CONNECTIONS = 16
 SINGLE_RATE = 100.0
 PREPARED_PER_SECOND = 60
 """Requests per second of load that are written beforehand; more are written under way."""

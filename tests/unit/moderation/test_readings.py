@@ -30,6 +30,13 @@ def test_every_character_of_a_reading_stands_somewhere_in_the_original(text: str
 
 
 @given(TEXTS)
+def test_the_way_back_is_the_same_as_character_by_character(text: str) -> None:
+    plain = next(readings(fold(text)))
+    spans = [plain.span(at, at + 1) for at in range(len(plain.text))]
+    assert spans == [(start, end) for _, start, end in folded_characters(text)]
+
+
+@given(TEXTS)
 @example("İﾞ")  # case folding takes İ apart, and its dot belongs after the other mark
 def test_reading_twice_changes_nothing_more(text: str) -> None:
     folded = fold(text).text

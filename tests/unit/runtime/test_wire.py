@@ -43,6 +43,7 @@ async def test_commands_are_those_of_nats_py() -> None:
     client = Connected()
     await client.publish("klankbord.post.received.v1.acme.forum", b"{}", headers=HEADERS)
     await client.publish("$JS.ACK.POSTS.x.1.2.3.4.5")
+    await client.publish("$JS.ACK.POSTS.x.1.3.4.4.5", Msg.Ack.Progress)
     one_by_one = b"".join(client.written).replace(b"  ", b" ")
     client.written.clear()
     client.flushes = 0
@@ -51,6 +52,7 @@ async def test_commands_are_those_of_nats_py() -> None:
         [
             wire.publication("klankbord.post.received.v1.acme.forum", b"{}", HEADERS),
             wire.acknowledgement("$JS.ACK.POSTS.x.1.2.3.4.5"),
+            wire.progress("$JS.ACK.POSTS.x.1.3.4.4.5"),
         ],
     )
     assert client.written == [one_by_one]
@@ -69,7 +71,7 @@ async def test_without_a_connection_nothing_is_written_and_the_caller_knows() ->
 
 
 OURS, ANOTHER = 7, 17
-ACK = b"$JS.ACK.INGEST.moderation-posts.1.4.4.1700000000000000000.0"
+ACK = b"$JS.ACK.POSTS.moderation-posts.1.4.4.1700000000000000000.0"
 HEAD = b"NATS/1.0\r\nNats-Msg-Id: 7d0e\r\n\r\n"
 TIME_IS_UP = b"NATS/1.0 408 Request Timeout\r\nNats-Pending-Messages: 3\r\n\r\n"
 FLOW_CONTROL = b"NATS/1.0 100 FlowControl Request\r\n\r\n"

@@ -144,9 +144,9 @@ class BatchConsumer:
         async def tell() -> None:
             while True:
                 await asyncio.sleep(IN_PROGRESS_EVERY)
-                for message in [*chain.from_iterable(self._in_hand.values()), *puller.waiting]:
-                    with contextlib.suppress(*TRANSIENT):  # then it is delivered again
-                        await message.in_progress()
+                held = chain(*self._in_hand.values(), puller.waiting)
+                with contextlib.suppress(*TRANSIENT):  # then they are delivered again
+                    await wire.send(self._client(), (wire.progress(one.reply) for one in held))
 
         task = asyncio.create_task(tell(), name=f"{self.consumer.name} in progress")
         try:

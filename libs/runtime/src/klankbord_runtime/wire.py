@@ -57,6 +57,11 @@ def acknowledgement(reply: str) -> bytes:
     return b"PUB %s 0\r\n\r\n" % reply.encode()
 
 
+def progress(reply: str) -> bytes:
+    """The command that says that the delivery with this reply subject is being worked on."""
+    return b"PUB %s 4\r\n+WPI\r\n" % reply.encode()
+
+
 async def send(client: Client, commands: Iterable[bytes]) -> None:
     """Write these commands as one.
 

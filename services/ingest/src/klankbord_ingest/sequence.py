@@ -29,6 +29,7 @@ from itertools import count
 from typing import NamedTuple, TypeAlias
 
 from klankbord_ingest.submission import EPOCH, PostSubmission
+from klankbord_runtime.whitespace import single_spaced
 from klankbord_schemas.identity import fingerprint
 from klankbord_schemas.post import Operation
 
@@ -112,7 +113,7 @@ def digest_of(submission: PostSubmission) -> bytes:
     the same post from a webhook and from an export is one version.
     """
     title, text = submission.name or "", submission.text
-    return fingerprint(" ".join(title.split()), " ".join(text.split()), size=16)
+    return fingerprint(single_spaced(title), single_spaced(text), size=16)
 
 
 def microseconds(moment: datetime) -> int:

@@ -42,6 +42,10 @@ class Sightings:
         authors = self._seen.setdefault(sighting.key, {})
         insort(authors.setdefault(sighting.author, []), sighting.counted_at)
 
+    def times(self, key: int) -> int:
+        """How many posts were seen with the same, whenever that was."""
+        return sum(map(len, self._seen.get(key, {}).values()))
+
     def posts(self, sighting: Sighting, window: timedelta) -> int:
         """How many posts of its author were seen with the same, no further apart than `window`."""
         moments = self._seen.get(sighting.key, {}).get(sighting.author, [])

@@ -23,17 +23,14 @@ class Heard(NamedTuple):
     """One version of a post, read once: its texts, and what floods are noticed by."""
 
     event: PostReceived
+    post: UUID
+    """The post's identity."""
     texts: Mapping[Field, Folded]
     links: tuple[tuple[Field, Link], ...]
     text_key: int | None
     """What its text is compared by; None where repeating it is nothing."""
     link_keys: frozenset[int]
     """What its links are compared by, per author."""
-
-    @property
-    def post(self) -> UUID:
-        """The post's identity."""
-        return self.event.data.post
 
     @property
     def is_deleted(self) -> bool:
@@ -57,6 +54,7 @@ class Judge:
         self._policy = policy
         self._matcher = Matcher(policy.rules)
         self._shortest_repeat = min((check.min_length for check in policy.repeats), default=None)
+        self._fewest_repeats = min((check.count for check in policy.repeats), default=1)
         windows = [
             *(repeat.window for repeat in policy.repeats),
             *(link.window for link in policy.links if link.window is not None),
@@ -77,24 +75,16 @@ class Judge:
         """Read one version of a post."""
         post = event.data
         if post.operation == "delete":
-            return Heard(event, {}, (), None, frozenset())
+            return Heard(event, post.post, {}, (), None, frozenset())
         texts: dict[Field, Folded] = {"content": fold(post.content)}
         if post.name:
             texts = {"name": fold(post.name), **texts}
-        links = tuple(
-            (field, link)
-            for field, text in texts.items()
-            for link in (links_in(text.original) if self._policy.links else ())
-        )
+        links = self._links(texts)
         if post.is_automated:  # a bot that reports each build says the same each time
-            return Heard(event, texts, links, None, frozenset())
-        link_keys = frozenset(
-            link_key
-            for check in self._policy.links
-            for _, link in links
-            if (link_key := _link_key(check, link, event)) is not None
-        )
-        return Heard(event, texts, links, self._text_key(event, texts), link_keys)
+            return Heard(event, post.post, texts, links, None, frozenset())
+        text_key = self._text_key(event, texts)
+        link_keys = self._link_keys(event, links) if links else frozenset[int]()
+        return Heard(event, post.post, texts, links, text_key, link_keys)
 
     def labels(self, heard: Heard, sightings: Sightings) -> list[Label]:
         """The labels of one version: live before shadow, then the gravest first.
@@ -115,6 +105,23 @@ class Judge:
         )
         return labels[:MAX_LABELS]
 
+    def _links(self, texts: Mapping[Field, Folded]) -> tuple[tuple[Field, Link], ...]:
+        if not self._policy.links:
+            return ()
+        return tuple(
+            [(field, link) for field, text in texts.items() for link in links_in(text.original)]
+        )
+
+    def _link_keys(
+        self, event: PostReceived, links: Sequence[tuple[Field, Link]]
+    ) -> frozenset[int]:
+        return frozenset(
+            link_key
+            for check in self._policy.links
+            for _, link in links
+            if (link_key := _link_key(check, link, event)) is not None
+        )
+
     def _text_key(self, event: PostReceived, texts: Mapping[Field, Folded]) -> int | None:
         length = len(texts["content"].text)
         if self._shortest_repeat is None or length < self._shortest_repeat:
@@ -133,9 +140,10 @@ class Judge:
                 yield _label(rule, evidence)
 
     def _repeats(self, heard: Heard, sightings: Sightings) -> Iterator[Label]:
-        if heard.text_key is None:
+        said = heard.text_key
+        if said is None or sightings.times(said) < self._fewest_repeats:  # most are said once
             return
-        sighting = heard.sighting(heard.text_key)
+        sighting = heard.sighting(said)
         length = len(heard.texts["content"].text)
         for check in self._policy.repeats:
             is_counted = length >= check.min_length and _concerns(check, heard)

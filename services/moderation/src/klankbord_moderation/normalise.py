@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 from klankbord_moderation.lookalikes import APOSTROPHES, BLANKS, INVISIBLE
+from klankbord_runtime.whitespace import single_spaced
 
 Span: TypeAlias = tuple[int, int]
 """Where something begins and the first character after it, in code points."""
@@ -28,17 +29,19 @@ class Folded(NamedTuple):
     """The plain reading: what texts are compared by."""
     unusual: frozenset[str]
     """The characters of the original that are not ordinary ASCII."""
+    is_plain: bool
+    """Whether each character was read by itself: as one other, or as none if it is not seen."""
 
 
 def fold(original: str) -> Folded:
     """Make the plain reading of a text."""
     unusual = frozenset(original.encode().translate(None, ORDINARY).decode())
     text = original
-    if unusual:
-        for char in unusual & REPLACED.keys():
-            text = text.replace(char, REPLACED[char])
-    text = _unified(text) if unusual else text.casefold()
-    return Folded(original, " ".join(text.split()), unusual)
+    for char in unusual & REPLACED.keys():
+        text = text.replace(char, REPLACED[char])
+    is_plain = all(map(_is_plain, unusual))
+    text = text.casefold() if is_plain else _unified(text)
+    return Folded(original, single_spaced(text), unusual, is_plain)
 
 
 def folded_characters(source: str) -> Iterator[tuple[str, int, int]]:
@@ -82,6 +85,15 @@ def _folded_cluster(cluster: str) -> str:
 
 def _unified(text: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+@lru_cache(8192)
+def _is_plain(char: str) -> bool:
+    """Whether to fold the case of a character is to unify it, whatever stands around it."""
+    if char in REPLACED:
+        return True
+    folded = char.casefold()
+    return len(folded) == 1 and _unified(char) == folded and not _combines(char)
 
 
 @lru_cache(8192)

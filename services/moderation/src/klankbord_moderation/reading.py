@@ -18,12 +18,12 @@ RUN = re.compile(r"([^\W\d_])\1+")
 class Reading:
     """One way to read a text, and how to get from there to the original."""
 
-    def __init__(self, text: str, source: str, kept: Sequence[int], *, is_elongated: bool) -> None:
-        self.text = text
-        """What is read: `fold(source).text`."""
+    def __init__(self, folded: Folded, kept: Sequence[int], *, is_elongated: bool) -> None:
+        self.text = folded.text
+        """What is read."""
         self.is_elongated = is_elongated
         """Whether a letter is said three times or more, as in `spaaaam`."""
-        self._source = source
+        self._folded = folded
         self._kept = kept
 
     def span(self, start: int, end: int) -> Span:
@@ -33,10 +33,10 @@ class Reading:
 
     @cached_property
     def _origins(self) -> tuple[Sequence[int], Sequence[int]]:
-        """For each character of `text`, where in `source` what it was made of begins and ends."""
-        if len(self.text) == len(self._source) and self._source.isascii():
+        """For each character of `text`, where what it was made of begins and ends in its source."""
+        if self._folded.is_plain and len(self.text) == len(self._folded.original):
             return range(len(self.text)), range(1, len(self.text) + 1)
-        made = list(folded_characters(self._source))
+        made = list(folded_characters(self._folded.original))
         return [start for _, start, _ in made], [end for _, _, end in made]
 
 
@@ -44,15 +44,15 @@ def readings(folded: Folded) -> Iterator[Reading]:
     """The plain reading, then those in which disguises are undone, if it looks like one."""
     signs = Signs.of(folded.text)
     whole = range(len(folded.original))
-    yield Reading(folded.text, folded.original, whole, is_elongated=signs.elongated)
+    yield Reading(folded, whole, is_elongated=signs.elongated)
     if not looks_disguised(folded, signs):
         return
     seen = {folded.text}
     for source, kept in undisguised(folded):
-        text = fold(source).text
-        if text not in seen:
-            seen.add(text)
-            yield Reading(text, source, kept, is_elongated=Signs.of(text).elongated)
+        undone = fold(source)
+        if undone.text not in seen:
+            seen.add(undone.text)
+            yield Reading(undone, kept, is_elongated=Signs.of(undone.text).elongated)
 
 
 def squeeze(text: str) -> tuple[str, list[int]]:

@@ -4,6 +4,8 @@ import re
 from typing import NamedTuple
 from unicodedata import normalize
 
+from klankbord_runtime.whitespace import single_spaced
+
 LONGEST = 2_000
 """Characters that are read. What a post is about, it says early; chance words come with length."""
 
@@ -43,7 +45,7 @@ class Plain(NamedTuple):
             text = ADDRESS.sub(" ", text)
         text = text.lower()
         return cls(
-            words=f" {_with_single_spaces(text)} ",
+            words=f" {single_spaced(text)} ",
             sentences=tuple(SENTENCE.findall(text)),
             written=written,
             has_code=has_code,
@@ -53,10 +55,3 @@ class Plain(NamedTuple):
     def is_empty(self) -> bool:
         """Whether nothing is said: no letter and no digit outside quotations and addresses."""
         return not self.has_code and not any(map(str.isalnum, self.words))
-
-
-def _with_single_spaces(text: str) -> str:
-    # the space is the only white space that can be printed, so this one has nothing else
-    if text.isprintable() and "  " not in text:
-        return text.strip()
-    return " ".join(text.split())
