@@ -63,6 +63,12 @@ async def test_a_late_post_counts_on_the_day_it_was_written_and_makes_a_new_revi
     assert await world.total("posts") == 3
 
 
+async def test_what_bots_do_is_no_interaction(world: World) -> None:
+    await world.hear(did("x", automated=True))
+    await world.settle()
+    assert await world.total("interactions") == 0
+
+
 async def test_nothing_is_said_again_while_nothing_changes(world: World) -> None:
     post = said("a", 1)
     await world.hear(post, did("x"))
@@ -273,6 +279,7 @@ async def test_the_window_before_is_shown_beside(world: World) -> None:
 
 
 async def test_only_what_may_have_changed_is_looked_at_again(world: World) -> None:
+    """The result would be the same without this; the work would not."""
     first, answer = said("a", 1), said("b", 2, NOON + DAY, answers="a", context="a")
     await world.hear(first, answer)
     await world.settle()
@@ -287,7 +294,7 @@ async def test_only_what_may_have_changed_is_looked_at_again(world: World) -> No
     assert len(posts) == 5
     assert counted.authors == {("acme", UUID(int=1))}  # of the post that came late
     assert counted.openings == set()
-    assert counted.threads == {answer.thread}
+    assert counted.responses == {answer.thread}
     assert await world.fetch("select counted_at from counted where is_first order by 1") == [
         (NOON - DAY,),
         (NOON + DAY,),

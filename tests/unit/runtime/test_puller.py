@@ -40,7 +40,7 @@ class Server:
 
     async def deliver(self, *names: str) -> None:
         for name in names:
-            await self._ps.parse(b"MSG x 1 $JS.ACK %d\r\n%b\r\n" % (len(name), name.encode()))
+            await self._ps.parse(b"MSG x 1 $JS.ACK.x %d\r\n%b\r\n" % (len(name), name.encode()))
 
     async def say(self, status: str, **headers: str) -> None:
         assert self.callback is not None

@@ -94,7 +94,7 @@ DELIVERIES = [
 ALL_ELSE = [
     said(ANOTHER, b"for another", head=HEAD, reply=ACK),
     said(OURS, b"", head=TIME_IS_UP),
-    said(OURS, b"", head=FLOW_CONTROL, reply=b"$JS.FC.INGEST"),
+    said(OURS, b"", head=FLOW_CONTROL, reply=b"$JS.FC.POSTS"),
     said(OURS, b"cannot be acknowledged"),
     b"PING\r\n",
     b"PONG\r\n",
@@ -190,6 +190,23 @@ async def test_a_new_connection_begins_with_a_new_message(client: Listening) -> 
     client._ps.reset()  # as nats-py does when it connects again
     await client.read(DELIVERIES[2])
     assert client.handed_over == [b"no header"]
+
+
+async def test_what_came_over_a_connection_that_is_given_up_under_way_is_forgotten(
+    client: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def give_up(_why: str) -> None:  # as nats-py does when the server calls it stale
+        client._ps.reset()
+
+    monkeypatch.setattr(client, "_process_err", give_up)
+    await client.read(b"-ERR 'Stale Connection'\r\n" + DELIVERIES[0][:-5])
+    await client.read(DELIVERIES[2])
+    assert client.handed_over == [b"no header"]
+
+
+async def test_what_a_delivery_says_of_a_status_is_its_own_affair(client: Listening) -> None:
+    await client.read(said(OURS, b"{}", head=TIME_IS_UP, reply=ACK))
+    assert client.handed_over == [b"{}"]
 
 
 async def test_what_no_server_says_is_refused(client: Listening) -> None:

@@ -2,6 +2,7 @@
 
     events that decode and were not handled before → one transaction: inbox, effects, outbox → ack
 
+    is for another reader of the stream            → ack, counted
     transient fault (database, broker, time-out)   → nak with a delay; never dead-lettered
     does not decode                                → dead letter, then term
     a bug, or poison                               → alone, at most three times, then dead letter
@@ -37,7 +38,7 @@ from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
 from klankbord_runtime.work import Work
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.event import Event
-from klankbord_schemas.topology import Consumer
+from klankbord_schemas.topology import REPLAYS, Consumer
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,9 @@ class BatchConsumer:
         self._classes: dict[str, EventClass] = {
             event.subject_prefix(): event for event in consumer.events
         }
-        self._prefixes = (*(f"{prefix}." for prefix in self._classes), consumer.replay_subject)
+        self._prefixes = tuple(f"{prefix}." for prefix in self._classes)
+        self._any_version = tuple(f"{prefix.rpartition('.')[0]}.v" for prefix in self._classes)
+        self._replay_subject = consumer.replay_subject
 
     @property
     def paused(self) -> str | None:
@@ -124,7 +127,7 @@ class BatchConsumer:
         """Handle one batch to its end: each message is acked, given back, or dead-lettered."""
         self._in_hand[id(messages)] = messages
         try:
-            received = await self._decode(await self._ours(messages))
+            received = await self._decode(await self._pass_over_others(messages))
             alone: list[Received] = []
             together: list[Received] = []
             for one in received:
@@ -155,14 +158,22 @@ class BatchConsumer:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _ours(self, messages: Sequence[Msg]) -> Sequence[Msg]:
-        """Those of these that this consumer reads; a stream that is read whole holds others too."""
-        ours = [message for message in messages if message.subject.startswith(self._prefixes)]
-        if len(ours) < len(messages):
-            others = [m for m in messages if not m.subject.startswith(self._prefixes)]
-            await self._ack(others)
-            self._metrics.passed_over.labels(self.consumer.name).inc(len(others))
-        return ours
+    async def _pass_over_others(self, messages: Sequence[Msg]) -> Sequence[Msg]:
+        """Acknowledge what a stream that is read whole holds for others; gives back the rest."""
+        others = [message for message in messages if self._is_for_another(message.subject)]
+        if not others:
+            return messages
+        await self._ack(others)
+        self._metrics.passed_over.labels(self.consumer.name).inc(len(others))
+        return [message for message in messages if not self._is_for_another(message.subject)]
+
+    def _is_for_another(self, subject: str) -> bool:
+        """Whether it is replayed to another reader, or a later major version of what is read."""
+        if subject.startswith(self._prefixes):
+            return False
+        if subject.startswith(REPLAYS):
+            return subject != self._replay_subject
+        return subject.startswith(self._any_version)
 
     async def _decode(self, messages: Sequence[Msg]) -> list[Received]:
         received: list[Received] = []
@@ -177,14 +188,14 @@ class BatchConsumer:
         return received
 
     def _is_suspect(self, one: Received) -> bool:
-        unexplained = one.delivery.deliveries
-        if unexplained > ALONE_ABOVE:
-            # given back in an outage, it is no suspect: else everything would run alone after one
-            unexplained -= self._given_back[one.place]
-        return unexplained > ALONE_ABOVE or one.place in self._suspects
+        if one.place in self._suspects:
+            return True
+        deliveries = one.delivery.deliveries
+        # what was given back in an outage does not count: else everything would run alone after one
+        return deliveries > ALONE_ABOVE and deliveries - self._given_back[one.place] > ALONE_ABOVE
 
     def _event_class(self, message: Msg) -> EventClass:
-        if message.subject == self.consumer.replay_subject:
+        if message.subject == self._replay_subject:
             prefix = _Typed.model_validate_json(message.data).type.removeprefix("org.")
         else:
             prefix = ".".join(message.subject.split(".")[:4])

@@ -36,8 +36,8 @@ ELECTION_PATIENCE = 30.0
 """Seconds that a cluster which just started may need to choose its leader."""
 FIXED = ("retention", "storage")
 """What of a stream cannot be changed: it would have to be copied to another."""
-OVERLAP = "subjects overlap"
-"""What the server says where another stream keeps a subject (nats-server, errors.json, 10065)."""
+SUBJECTS_OVERLAP = 10065
+"""What the server says where another stream keeps a subject (nats-server, errors.json)."""
 LOCK = "klankbord provision"
 SCRAM_ITERATIONS = 4096
 """PostgreSQL's own default (scram_iterations)."""
@@ -45,6 +45,11 @@ SCRAM_ITERATIONS = 4096
 
 class ProvisionError(RuntimeError):
     """What is there cannot be made what the topology says; the message says what to do."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        """nats-server's number for why it refuses, where it does."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def consumer_config(consumer: Consumer) -> Config:
         "ack_wait": consumer.ack_wait * NANOSECONDS,
         "max_deliver": -1,
         "max_ack_pending": consumer.max_ack_pending,
-        "filter_subject": "",  # the older form of the same
+        "filter_subject": "",  # one may be kept here too, and `drift` sees only what is named
         "filter_subjects": list(consumer.filters),
         "replay_policy": "instant",
     }
@@ -176,12 +181,12 @@ async def _apply_stream(client: Client, wanted: Config) -> Change | None:
         try:
             await _ask(client, f"STREAM.CREATE.{name}", wanted)
         except ProvisionError as refused:
-            if OVERLAP not in str(refused):
+            if refused.code != SUBJECTS_OVERLAP:
                 raise
             raise ProvisionError(
-                f"{refused}. An older Klankbord kept {', '.join(wanted['subjects'])} in a stream "
-                "of another name: stop what publishes there, let its readers come to its end, "
-                "delete that stream, and provision again"
+                f"{refused}: another stream keeps {wanted['subjects'][0]} (a Klankbord from before "
+                "0.1.0 had one called INGEST). If it is Klankbord's: stop what publishes there, "
+                "let its readers come to its end, delete that stream, and provision again"
             ) from None
         return Change("created", f"stream {name}")
     differences = drift(wanted, found)
@@ -211,7 +216,9 @@ async def _ask(client: Client, subject: str, body: Config) -> None:
 
 def _accepted(subject: str, answer: Config) -> Config:
     if "error" in answer:
-        raise ProvisionError(f"nats-server refused {subject}: {answer['error']['description']}")
+        error = answer["error"]
+        message = f"nats-server refused {subject}: {error['description']}"
+        raise ProvisionError(message, error.get("err_code"))
     return answer
 
 

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from nats.aio.client import Client
@@ -57,6 +58,7 @@ class Puller:
         self._not_before = 0.0
         self._subscription: Subscription | None = None
         self._inbox = ""
+        self._end: Callable[[], None] = lambda: None
 
     async def start(self) -> None:
         """Open the inbox that messages arrive in."""
@@ -67,7 +69,7 @@ class Puller:
             pending_msgs_limit=-1,
             pending_bytes_limit=-1,
         )
-        wire.hand_over(self._client, self._subscription, self._receive)
+        self._end = wire.hand_over(self._client, self._subscription, self._receive)
 
     async def take(self, least: int = 1) -> list[Msg]:
         """What has arrived, at most one batch; waits up to a second until it is so much.
@@ -93,8 +95,11 @@ class Puller:
     async def stop(self) -> list[Msg]:
         """Ask no more; gives back what arrived and was not taken."""
         if self._subscription is not None:
-            await self._subscription.unsubscribe()
-            self._subscription = None
+            subscription, self._subscription = self._subscription, None
+            try:
+                await subscription.unsubscribe()
+            finally:
+                self._end()
         left = list(self._buffer)
         self._buffer.clear()
         return left

@@ -46,6 +46,7 @@ class Subscription:
         self._in_flight = 0
         consumer = batches.consumer
         self._subscriber = broker.subscriber(
+            # names it for FastStream alone: provision.py says what the server chooses by
             config=ConsumerConfig(filter_subjects=list(consumer.subjects)),
             durable=consumer.name,
             stream=JStream(consumer.stream, declare=False),

@@ -4,7 +4,8 @@ nats-py serves one message at a time: each publication and each acknowledgement 
 and handed over by itself; each delivery goes through a parser that copies it twice, four
 coroutines, a queue and a task, and has each of its headers parsed. For a batch of hundreds that is
 a fifth of a consumer's time (docs/adr/0011). So four private names of nats-py are used here, in
-this one place: `_send_command`, `_flush_pending`, `_ps` (its parser) and a subscription's `_id`.
+this one place: `_send_command`, `_flush_pending`, `_ps` (its parser) and a subscription's `_id`;
+and what the parser keeps: `parse`, which is replaced, `buf` and `state`.
 The version is pinned, and tests/unit/runtime/test_wire.py fails when an upgrade changes what stands
 here.
 
@@ -21,7 +22,8 @@ from nats.errors import BadSubjectError, ConnectionReconnectingError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
 
 VERSION = b"NATS/1.0"
-WITH_STATUS = VERSION + b" "
+DELIVERY = b"$JS.ACK."
+"""What the reply subject of a message from a durable consumer begins with."""
 LINE_END = b"\r\n"
 COMMAND = re.compile(
     rb"(?:"
@@ -74,16 +76,27 @@ async def send(client: Client, commands: Iterable[bytes]) -> None:
     await client._flush_pending()  # noqa: SLF001
 
 
-def hand_over(client: Client, inbox: Subscription, receive: Callable[[Msg], None]) -> None:
-    """Give what is delivered to this inbox to `receive` as it is read, without its headers.
+def hand_over(
+    client: Client, subscription: Subscription, receive: Callable[[Msg], None]
+) -> Callable[[], None]:
+    """Give what is delivered to this subscription to `receive` as it is read, without its headers.
 
-    What cannot be acknowledged, such as what the server says of a request, comes to the
-    subscription's own callback, as does everything else.
+    Only what can be acknowledged. All else takes nats-py's own way: what the server says of a
+    request so comes to the subscription's callback.
+
+    Returns:
+        What ends this, once the subscription is ended.
     """
     reader = client._ps.parse  # noqa: SLF001
     if not isinstance(reader, _Reader):
         reader = client._ps.parse = _Reader(client._ps, client)  # type: ignore[method-assign]  # noqa: SLF001
-    reader.receivers[b"%d" % inbox._id] = receive  # noqa: SLF001
+    sid = b"%d" % subscription._id  # noqa: SLF001
+    reader.receivers[sid] = receive
+
+    def end() -> None:
+        reader.receivers.pop(sid, None)
+
+    return end
 
 
 class _Reader:
@@ -102,20 +115,22 @@ class _Reader:
             return
         arrived, at = parser.buf, 0
         arrived += data
-        parser.buf = bytearray()
+        given = parser.buf = bytearray()  # the parser appends to it what it is given below
         while command := COMMAND.match(arrived, at):
-            _, subject, inbox, reply, head, size, other_size = command.groups()
+            _, subject, sid, reply, head, size, other_size = command.groups()
             start = end = command.end()
             if size or other_size:
                 end += int(size or other_size) + len(LINE_END)
             if end > len(arrived):
                 break
-            receive = self.receivers.get(inbox)
-            if receive is None or (head and arrived.startswith(WITH_STATUS, start)):
+            receive = self.receivers.get(sid)
+            if receive is None or not reply.startswith(DELIVERY):
                 await self._parse(bytes(arrived[at:end]))
+                if parser.buf is not given:
+                    return  # nats-py has given the connection up, and what came over it
             else:
                 body = bytes(arrived[start + int(head or 0) : end - len(LINE_END)])
                 receive(Msg(self._client, subject.decode(), reply.decode(), body))
             at = end
         del arrived[:at]
-        parser.buf = arrived  # what is not whole yet; nats-py forgets it when it connects again
+        parser.buf = arrived  # what is not whole yet

@@ -5,7 +5,7 @@ start; a snapshot test (tests/contracts/test_topology.py) holds them.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.erasure import ErasureCompleted
@@ -16,6 +16,8 @@ from klankbord_schemas.member import MemberErased, MemberSeen
 from klankbord_schemas.post import PostFlagged, PostReceived
 
 DAY = 24 * 3600
+REPLAYS = "klankbord.replay."
+"""What the subjects of replayed dead letters begin with."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Stream:
     @property
     def subjects(self) -> tuple[str, ...]:
         """What it keeps: its events, and dead letters that are replayed to a reader of it."""
-        return (*self.events, f"klankbord.replay.{self.name}.>")
+        return (*self.events, f"{REPLAYS}{self.name}.>")
 
     def keeps(self, subject: str) -> bool:
         """Whether it keeps what is published on that subject."""
@@ -71,10 +73,10 @@ class Consumer:
         kept = {f"{event.subject_prefix().rpartition('.')[0]}.>" for event in self.events}
         return () if kept >= set(stream.events) else self.subjects
 
-    @cached_property
+    @property
     def replay_subject(self) -> str:
         """Where a dead letter is published again, for this consumer alone."""
-        return f"klankbord.replay.{self.stream}.{self.name}"
+        return f"{REPLAYS}{self.stream}.{self.name}"
 
     @property
     def dead_subject(self) -> str:
@@ -94,7 +96,8 @@ LOOKS = 32
 """How many looks of a member the bus keeps. What a stream drops by itself stays on the disk, out
 of reach of an erasure, until nats-server happens to write its file anew: so it drops rarely."""
 
-# What is read by the same readers is kept together: they read a stream whole (Consumer.filters).
+# What is read by the same consumers is kept together: they read a stream whole. Each event is
+# spelled out, since `Consumer.filters` compares.
 STREAMS = (
     Stream("POSTS", ("klankbord.post.received.>",)),
     Stream("INTERACTIONS", ("klankbord.interaction.received.>",)),

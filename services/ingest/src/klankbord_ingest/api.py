@@ -12,7 +12,6 @@ from typing import TypeAlias
 from uuid import UUID
 
 from pydantic import ValidationError
-from pydantic_core import to_json
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -51,7 +50,7 @@ BUSY_SECONDS = 1
 
 log = logging.getLogger(__name__)
 
-Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
+Answer: TypeAlias = Callable[[Request], Awaitable[JSONResponse]]
 
 
 class Doors:
@@ -106,7 +105,7 @@ class Doors:
 
     # -- the webhook door ------------------------------------------------------------------------
 
-    async def _webhook(self, request: Request) -> Response:
+    async def _webhook(self, request: Request) -> JSONResponse:
         content_type = _content_type(request, (JSON, CLOUD_EVENT, CLOUD_EVENT_BATCH))
         self._may_accept()
         with self._intake.place() as place:
@@ -119,7 +118,7 @@ class Doors:
                     self._count_refused(source, refused.errors)
                     raise
                 receipt = await self._receive(request, submissions, source, len(body), delivery)
-        return Response(to_json(receipt._asdict()), HTTPStatus.ACCEPTED, media_type=JSON)
+        return JSONResponse(receipt._asdict(), HTTPStatus.ACCEPTED)
 
     def _sender(self, request: Request, body: bytes) -> tuple[Source, UUID]:
         """Which source sends this, and the id of the delivery.
@@ -192,7 +191,7 @@ class Doors:
         with tracing.door(self._service.name, traceparent):
             delivery = Delivery(submissions, delivery_id, traceparent, size)
             receipt = await self._arrivals.write(delivery, source)
-        self._telemetry.heard(source.name, receipt._asdict())
+        self._telemetry.heard(source.name, *receipt)
         return receipt
 
     def _may_accept(self) -> None:

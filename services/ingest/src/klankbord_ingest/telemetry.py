@@ -1,7 +1,5 @@
 """Every metric that ingest emits; what all services emit is in the runtime."""
 
-from collections.abc import Mapping
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from klankbord_runtime.telemetry import SECONDS
@@ -20,7 +18,7 @@ class Telemetry:
             registry=registry,
         )
         # finding a labelled counter takes longer than counting
-        self._outcomes: dict[tuple[str, str], Counter] = {}
+        self._counters: dict[tuple[str, str], Counter] = {}
         # Counter: submissions that were turned away, by source and reason
         self.refused = Counter(
             "klankbord_ingest_refused",
@@ -49,9 +47,13 @@ class Telemetry:
             "klankbord_ingest_disabled_sources", "Webhook sources without secret", registry=registry
         )
 
-    def heard(self, source: str, outcomes: Mapping[str, int]) -> None:
-        """Count a batch that was heard: how many of its submissions became what."""
-        for outcome, count in outcomes.items():
-            if (counter := self._outcomes.get((source, outcome))) is None:
-                counter = self._outcomes[source, outcome] = self.submissions.labels(source, outcome)
-            counter.inc(count)
+    def heard(self, source: str, received: int, duplicate: int, erased: int) -> None:
+        """Count a batch that was heard."""
+        self._counter(source, "received").inc(received)
+        self._counter(source, "duplicate").inc(duplicate)
+        self._counter(source, "erased").inc(erased)
+
+    def _counter(self, source: str, outcome: str) -> Counter:
+        if (counter := self._counters.get((source, outcome))) is None:
+            counter = self._counters[source, outcome] = self.submissions.labels(source, outcome)
+        return counter

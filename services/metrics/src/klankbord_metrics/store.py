@@ -33,8 +33,8 @@ class Counted(NamedTuple):
     """Communities, and people whose first post may be another one."""
     openings: set[UUID]
     """Threads that another post may open."""
-    threads: set[UUID]
-    """Threads whose opening may be answered by another post, these and more."""
+    responses: set[UUID]
+    """Threads whose first response may be another one: `openings`, and those only answered."""
 
 
 class Store:
@@ -122,10 +122,10 @@ class Store:
         """Derive what counts of these posts from all that was heard of them."""
         rows = await connection.fetch(queries.count_posts, posts)
         return Counted(
-            {(community, hour) for community, hour, *_ in rows},
-            {(community, author) for community, _, author, *_ in rows if author is not None},
-            {thread for *_, thread, may_open in rows if thread is not None and may_open},
-            {thread for *_, thread, _ in rows if thread is not None},
+            hours={(row["community"], row["hour"]) for row in rows},
+            authors={(row["community"], row["author"]) for row in rows if row["author"]},
+            openings={row["thread"] for row in rows if row["thread"] and row["may_open"]},
+            responses={row["thread"] for row in rows if row["thread"]},
         )
 
     async def mark_first_posts(

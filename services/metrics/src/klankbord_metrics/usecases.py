@@ -59,7 +59,8 @@ class Metrics:
 
     async def hear_interactions(self, events: list[InteractionReceived], work: Work) -> None:
         """Write down interactions. They are counted by the next `count`."""
-        await self._store.write_interactions(work.connection, heard_interactions(events))
+        if interactions := heard_interactions(events):  # what bots do is none
+            await self._store.write_interactions(work.connection, interactions)
 
     async def note_flags(self, events: list[PostFlagged], work: Work) -> None:
         """Write down labels; also of a post that is not heard of yet."""
@@ -107,7 +108,7 @@ class Metrics:
         hours |= counted.hours
         hours |= await self._store.mark_first_posts(connection, counted.authors)
         hours |= await self._store.mark_openings(connection, counted.openings)
-        hours |= await self._store.mark_first_responses(connection, counted.threads)
+        hours |= await self._store.mark_first_responses(connection, counted.responses)
         await self._store.mark_stale(connection, _days(hours, zones))
         return len(posts) == MOST_POSTS or len(zones) == MOST_COMMUNITIES
 

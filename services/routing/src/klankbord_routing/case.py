@@ -111,11 +111,11 @@ def hear_version(
     else:
         wanted = version.assignments
         because, explanation = "edited", "The post was edited: it is not for you as it now stands."
-    changes: list[Change] = []
-    if known.cases:
-        kept = {assignment.department for assignment in wanted}
-        changes += _withdrawals(known, kept, because, explanation)
-    changes += [_routing(known, assignment, version.sequence) for assignment in wanted]
+    kept = {assignment.department for assignment in wanted}
+    changes: list[Change] = [
+        *_withdrawals(known, kept, because, explanation),
+        *(_routing(known, assignment, version.sequence) for assignment in wanted),
+    ]
     return _settled(Known(version.sequence, flags, known.cases), changes), changes
 
 
@@ -158,4 +158,4 @@ def _settled(known: Known, changes: Sequence[Change]) -> Known:
     if not changes:
         return known
     changed = {change.case.department: change.case for change in changes}
-    return Known(known.sequence, known.flags, {**known.cases, **changed})
+    return known._replace(cases={**known.cases, **changed})

@@ -48,7 +48,8 @@ STACK_TRACE_MARKS = ("Traceback", "Exception", "Error: ", "SIGSEGV", "panic: ")
 """What any stack trace holds one of, or else nothing but frames. Looking for these first is
 twenty times as fast."""
 FRAME_LINE = re.compile(rf"\n{FRAME}")
-"""What `STACK_TRACE` finds of a frame. It begins with one letter, which is looked for first."""
+"""What `STACK_TRACE` finds of a frame. It begins with one fixed character, which `re` looks for
+first: fast where there is none."""
 DIGITS = "0123456789"
 ERROR_MARKS = ("err", "status", "fout", "fel", "fehler", "virhe", "0x")
 """What any error code holds one of."""
@@ -60,7 +61,7 @@ ERROR_CODE = re.compile(
 )
 VERSION_NUMBER = re.compile(r"\bv?\d{1,4}\.\d{1,4}\.\d{1,6}\b|\bv\d{1,4}\.\d{1,4}\b")
 DECIMAL = re.compile(r"\.\d")
-"""What any version number holds. Like `FRAME_LINE` it begins with one letter."""
+"""What any version number holds. Like `FRAME_LINE` it begins with a fixed character."""
 CLAUSE_END = re.compile(r"[.,;:!?()]")
 EXCLAMATIONS = re.compile(r"!\s*!|!\?|\?!")
 

@@ -140,9 +140,13 @@ returning post
 delete from touched_hour where community = any ($1::text[]) returning community, hour
 
 -- name: count_posts
--- A post that stays where it was, such as one that was flagged since, can change neither whose first
--- post is which, nor its thread. Nor can a new post that comes after its author's first, or that is
--- alone in the thread that it opens; and a new answer opens no thread.
+-- For each post, before and after: the hour to measure anew; `author`, whose first post, and `thread`,
+-- whose opening and first response may now be others; null where they cannot. They cannot
+--   both:   where the post stays where it was (it was only flagged or routed);
+--   author: where the post, as it now is, comes after the author's first;
+--   thread: where a new post is alone in the thread that it opens.
+-- `may_open` is false for a new answer: it may be a first response, and never an opening.
+-- Insert and update are apart, since the caller holds the communities: no replica counts these posts.
 with touched as (
   select distinct post from unnest($1::uuid[]) as taken (post)
 ), heard as (
@@ -260,7 +264,8 @@ with chosen as (
   select post from chosen join counted on post = opening where not opens
   union all
   select post from chosen join counted using (thread)
-  where opens and thread <> post and post <> opening
+  where opens and thread <> post -- the one it is named after is found by its id
+    and post <> opening
 )
 update counted set opens = not opens
 from turned
@@ -287,7 +292,7 @@ with opened as (
   ) as responded_at
   from (
     select post from unnest($1::uuid[]) as touched (thread) join counted using (thread)
-    where opens and thread <> post
+    where opens and thread <> post -- the one it is named after is found by its id
     union
     select post from unnest($1::uuid[]) as touched (post) join counted using (post) where opens
   ) as affected
