@@ -34,7 +34,7 @@ from klankbord_schemas import (
     PostReceived,
 )
 
-MOST_COMMUNITIES = 50
+MOST_COMMUNITIES = 200
 MOST_POSTS = 5_000
 MOST_DAYS = 100
 """How many of each one transaction takes, so that none is long."""
