@@ -2,12 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from world import Migrated
 
 from klankbord_runtime.accepted import AcceptedFile, Problem, Refused
 from klankbord_runtime.db import Database
@@ -27,14 +26,6 @@ def of_an_older_build(body: bytes) -> str:
     if body == BETTER:
         raise Refused(Problem("says better", "say good", line=1))
     return parse(body)
-
-
-@pytest.fixture
-async def database(migrated: Migrated) -> AsyncIterator[Database]:
-    database = Database(await migrated("moderation"), "moderation")
-    await database.connect()
-    yield database
-    await database.close()
 
 
 def replica(path: Path | None = None, read: Callable[[bytes], str] = parse) -> AcceptedFile[str]:

@@ -1,24 +1,13 @@
 """The connections to PostgreSQL."""
 
 import re
-from collections.abc import AsyncIterator
 
-import pytest
 from asyncpg.connection import LoggedQuery
-from world import Migrated
 
 from klankbord_runtime.db import Database, load_queries
 from klankbord_standalone.services import SERVICES
 
 PACKAGES = ("klankbord_runtime", *(f"klankbord_{service}" for service in SERVICES))
-
-
-@pytest.fixture
-async def database(migrated: Migrated) -> AsyncIterator[Database]:
-    database = Database(await migrated("moderation"), "moderation")
-    await database.connect()
-    yield database
-    await database.close()
 
 
 async def test_a_connection_asks_about_no_type_that_every_server_has(database: Database) -> None:

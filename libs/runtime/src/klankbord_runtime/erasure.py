@@ -11,7 +11,8 @@ stays.
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any, TypeAlias, TypeVar
 
 from klankbord_runtime.db import Connection, Database, Queries
 from klankbord_runtime.faults import NotYetError
@@ -20,6 +21,8 @@ from klankbord_schemas.erasure import ErasureCompleted
 from klankbord_schemas.event import Event
 from klankbord_schemas.identity import Person
 from klankbord_schemas.member import MemberErased as Erased
+
+T = TypeVar("T")
 
 PATIENCE = 600.0
 """Seconds that one statement of an erasure may take: it may have to read a whole table."""
@@ -71,14 +74,23 @@ class Erasures:
     ) -> list[Event[Any]]:
         """The events that are about nobody who is forgotten."""
         if all(event.person is None for event in events):
-            return list(events)
-        if not await self.is_anyone_erased(connection, {event.scope for event in events}):
-            return list(events)
-        persons = [event.person for event in events]
+            return list(events)  # asking would make an erasure wait for itself
+        scopes = {event.scope for event in events}
+        return await self.spared(connection, events, attrgetter("person"), scopes)
+
+    async def spared(
+        self,
+        connection: Connection,
+        told: Sequence[T],
+        person_of: Callable[[T], Person | None],
+        scopes: Collection[str],
+    ) -> list[T]:
+        """What of this is about nobody who is forgotten, all of it being in these scopes."""
+        if not told or not await self.is_anyone_erased(connection, scopes):
+            return list(told)
+        persons = [person_of(one) for one in told]
         erased = await self.erased_among(connection, persons)
-        return [
-            event for event, person in zip(events, persons, strict=True) if person not in erased
-        ]
+        return [one for one, person in zip(told, persons, strict=True) if person not in erased]
 
     async def begin(self, connection: Connection, person: Person, now: datetime) -> None:
         """Wait for what is in hand, then let nothing about the person in, once this commits."""

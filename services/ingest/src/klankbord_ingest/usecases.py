@@ -152,13 +152,11 @@ class Ingest:
         self, said: Sequence[_Said], source: Source, work: Work
     ) -> Sequence[_Said]:
         community = source.community.slug
-        if not said or not await self._erasures.is_anyone_erased(work.connection, [community]):
-            return said
-        persons = [person_of(community, author_of(one, source, self._key)) for one, _ in said]
-        erased = await self._erasures.erased_among(work.connection, persons)
-        if not erased:
-            return said
-        return [one for one, person in zip(said, persons, strict=True) if person not in erased]
+
+        def author(one: _Said) -> Person | None:
+            return person_of(community, author_of(one[0], source, self._key))
+
+        return await self._erasures.spared(work.connection, said, author, [community])
 
     async def _receive_posts(
         self, said: Sequence[tuple[PostSubmission, _Origin]], source: Source, work: Work
