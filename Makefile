@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := libs/schemas libs/runtime services/ingest services/moderation services/routing services/metrics libs/standalone
+EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-system demo check test trust bench bench-full lint-containers format lock docs clean
@@ -20,14 +21,18 @@ $(VENV)/.ready: requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	@if command -v npm >/dev/null; then npm ci --silent --prefix examples; else echo "no npm here: the Node example is not set up"; fi
 	@touch $@
 
-setup-system: ## install what some tests need from Debian (root): PostgreSQL, Redis, Node.js, Chromium
+$(VENV)/.deploy-ready: $(VENV)/.ready requirements-deploy.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
+	@touch $@
+
+setup-system: ## install what some tests need from Debian (root): PostgreSQL, Redis, Prometheus, Node.js, Chromium
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends postgresql redis-server chromium $$(command -v npm >/dev/null || echo nodejs npm)
+	apt-get install -y -q --no-install-recommends postgresql redis-server prometheus chromium $$(command -v npm >/dev/null || echo nodejs npm)
 
 demo: setup ## play a sample community through every service and show what a community manager sees
 	$(BIN)/klankbord demo
 
-check: setup ## format, lint, types, import rules
+check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy libs services tests examples scripts
@@ -60,7 +65,8 @@ lock: ## write requirements.lock anew from the pyproject files
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.tools/bin/uv lock --quiet
-	.tools/bin/uv export --quiet --frozen --all-packages --all-groups --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt -o requirements.lock
+	.tools/bin/uv export $(EXPORT) --all-packages --all-groups --no-group deploy -o requirements.lock
+	.tools/bin/uv export $(EXPORT) --only-group deploy -o requirements-deploy.lock
 
 clean: ## remove what the other commands made here
 	rm -rf $(VENV) .tools build klankbord-data

@@ -1,0 +1,33 @@
+"""The commands of `klankbord`: a module for each group of them."""
+
+import typer
+
+from klankbord_standalone.commands.audit import audit
+from klankbord_standalone.commands.community import community
+from klankbord_standalone.commands.dlq import dlq
+from klankbord_standalone.commands.files import config, policy, routing
+from klankbord_standalone.commands.installing import installing
+from klankbord_standalone.commands.running import running
+from klankbord_standalone.commands.subscriber import subscriber
+
+app = typer.Typer(
+    name="klankbord",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Listens wherever your community talks, moderates with reasons, carries what members say
+to who can act on it, and shows in a few honest numbers whether the community grows.
+
+Begin with **klankbord demo**, a sample community; then **klankbord up** for your own.""",
+)
+for commands in (running, community, installing):
+    app.add_typer(commands)
+for name, group in {
+    "dlq": dlq,
+    "subscriber": subscriber,
+    "policy": policy,
+    "routing": routing,
+    "config": config,
+    "audit": audit,
+}.items():
+    app.add_typer(group, name=name)

@@ -1,0 +1,81 @@
+"""`klankbord credentials` and `provision`: servers of your own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from klankbord_runtime.permissions import PROVISION
+from klankbord_runtime.provision import check as check_bus
+from klankbord_standalone.command import Place, command
+from klankbord_standalone.commands.console import (
+    out,
+    tell_head,
+)
+from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.explained import UsageError
+from klankbord_standalone.handout import hand_out, shares
+from klankbord_standalone.private_file import write_private
+from klankbord_standalone.standalone import reach
+
+installing = typer.Typer()
+
+
+@command(installing, "credentials")
+async def credentials(
+    folder: Annotated[Path, typer.Argument(help="Where the keys and passwords are kept.")],
+    hand_out_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--hand-out",
+            help="Write there a folder for each server and service, with its own of them and no "
+            "more: for containers, and for Kubernetes secrets.",
+        ),
+    ] = None,
+    postgres_url: Annotated[
+        str | None,
+        typer.Option(help="With --hand-out: the URI of the database, without role and password."),
+    ] = None,
+) -> None:
+    """Make keys and passwords for servers of your own, and NATS's list of who may do what.
+
+    Makes what is missing and keeps what is there. `auth.conf` in the folder holds public keys
+    only: include it in nats-server's configuration (deploy/nats/nats.conf does). `pgpass` lets
+    in the PostgreSQL role `postgres` where PGPASSFILE names it.
+    """
+    if (hand_out_to is None) is not (postgres_url is None):
+        raise UsageError("--hand-out and --postgres-url belong together: give both or none")
+    made = Credentials.create(folder)
+    made.write_authorization()
+    write_private(folder / "pgpass", made.passfile())
+    out().print(f"{folder}: keys, passwords, auth.conf and pgpass", soft_wrap=True)
+    if hand_out_to is not None and postgres_url is not None:
+        given = shares(made, postgres_url)
+        hand_out(given, hand_out_to)
+        out().print(f"{hand_out_to}: a folder for each of {', '.join(given)}", soft_wrap=True)
+
+
+@command(installing, "provision")
+async def provision(
+    place: Place,
+    replicas: Annotated[int, typer.Option(help="Servers that keep each stream: 1, 3 or 5.")] = 1,
+    check: Annotated[
+        bool, typer.Option(help="Change nothing; exit code 1 if something differs.")
+    ] = False,
+) -> None:
+    """Make streams, consumers, database roles and schemas what they should be; say what changed."""
+    async with reach(place.home, place.elsewhere, make=not check) as installation:
+        if check:
+            async with installation.client(PROVISION) as client:
+                differences = await check_bus(client, replicas)
+            for difference in differences:
+                out().print(difference)
+            if differences:
+                raise typer.Exit(1)
+            out().print("nothing differs")
+            return
+        changes = await installation.provision(replicas)
+        for change in changes:
+            out().print(str(change))
+        out().print(f"{len(changes)} changes")
+        await tell_head(installation)
