@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from klankbord_runtime.service import _Server
+from klankbord_runtime.http_server import HttpServer
 from klankbord_standalone.child import LOOPBACK
 
 
@@ -20,7 +20,7 @@ async def nothing(request: Request) -> Response:
 
 async def main(port: str) -> None:
     application = Starlette(routes=[Route("/v1/sources/{name}", nothing, methods=["POST"])])
-    await _Server(application, LOOPBACK, int(port)).serve_here()
+    await HttpServer(application, LOOPBACK, int(port)).serve_here()
 
 
 if __name__ == "__main__":

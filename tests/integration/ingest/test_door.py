@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import httpx
 import pytest
 from world import Migrated, eventually, settings
 
-from klankbord_ingest import api
+from klankbord_ingest import api, handlers
 from klankbord_ingest.app import create
 from klankbord_ingest.settings import Settings
 from klankbord_ingest.signature import secret_key, signed_headers
@@ -163,6 +164,28 @@ async def test_a_post_becomes_an_event_and_its_author_a_pseudonym(door: Door) ->
     assert member.data.member == post.data.attributed_to
     assert (member.data.name, member.data.native_id) == ("Anna", "anna")
     assert "anna" not in post.to_json().decode().lower()
+
+
+async def test_when_a_source_was_heard_last_outlives_the_process(
+    installation: Installation,
+    migrated: Migrated,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(handlers, "SOURCES_EVERY", 0.05)
+    await migrated("ingest")
+    heard = "klankbord_ingest_source_heard_timestamp_seconds"
+    own, shown = settings_of(installation, tmp_path), list[float]()
+    for is_restarted in (False, True):
+        service = create(own)
+        ask = partial(service.registry.get_sample_value, heard, {"source": "forum"})
+        address = f"http://127.0.0.1:{own.http.port}"
+        async with service.running(), httpx.AsyncClient(base_url=address, timeout=20) as http:
+            if not is_restarted:
+                assert receipt(await Door(service, http).send(POST)) == (1, 0)
+            shown.append(await eventually(ask))
+            assert service.registry.get_sample_value(heard, {"source": "chat"}) is None
+    assert shown == [pytest.approx(time.time(), abs=60)] * 2
 
 
 async def test_what_is_accepted_reaches_the_bus(door: Door, installation: Installation) -> None:

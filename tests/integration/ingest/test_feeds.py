@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from world import Migrated, settings
 
 from klankbord_ingest.feeds.poller import Poller
@@ -17,6 +18,7 @@ from klankbord_ingest.fetch import Allowed, Fetcher
 from klankbord_ingest.language import LanguageDetector
 from klankbord_ingest.sources import Sources, parse_sources
 from klankbord_ingest.store import Store
+from klankbord_ingest.telemetry import Telemetry
 from klankbord_ingest.usecases import Ingest
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.service import Service
@@ -48,6 +50,7 @@ class World:
     folder: Path
     reader: FeedReader
     pollers: list[Poller] = field(default_factory=list)
+    telemetry: Telemetry = field(default_factory=lambda: Telemetry(CollectorRegistry()))
 
     async def listen_to(self, **feeds: str) -> None:
         """List these feeds, by name, and forget what was known of them in this process."""
@@ -61,8 +64,12 @@ class World:
             await sources.refresh(work.connection)
         ingest = Ingest(Store(), bytes(32), LanguageDetector(), self.service.erasures)
         fetcher = Fetcher(Allowed.of(["127.0.0.1"]), max_seconds=3)
+        self.telemetry = Telemetry(CollectorRegistry())
+        store, reader = FeedStore(), self.reader
         self.pollers = [
-            Poller(self.service, ingest, sources, FeedStore(), fetcher, self.reader, lambda: 0.0)
+            Poller(
+                self.service, ingest, sources, store, fetcher, reader, lambda: 0.0, self.telemetry
+            )
             for _ in range(2)
         ]
 
@@ -108,6 +115,7 @@ async def test_a_feed_is_heard_and_again_only_when_it_changed(
     await world.listen_to(blog=web.at("/feed", reply(body=rss(a="One", b="Two"), headers=etag)))
     await world.poll(later=False)
     assert [post.data.native_id for post in await world.said()] == ["a", "b"]
+    assert list(world.telemetry.last_heard) == ["blog"]
     assert (await world.said())[0].data.published_trust == "claimed"
 
     web.at("/feed", reply(status=304))

@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from importlib.metadata import version
 
 import asyncpg
 import httpx
 import pytest
+from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js import JetStreamContext
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -24,6 +27,8 @@ from klankbord_schemas import Flags, Label, PostFlagged, PostReceived
 from klankbord_schemas.topology import consumer
 from klankbord_standalone.child import free_port
 from klankbord_standalone.servers import Installation, Servers
+
+OF_POSTS = {"consumer": "moderation-posts"}
 
 
 def flag(cause: PostReceived) -> PostFlagged:
@@ -253,8 +258,12 @@ async def test_a_database_or_a_bus_that_restarts_loses_nothing(
         await eventually(lambda: service.connected)
         await servers.nats.kill()
         await servers.nats.start()
+        measured = service.registry.get_sample_value
         await servers.postgres.kill()
-        await servers.postgres.start()
+        try:
+            await eventually(lambda: measured("klankbord_database_errors_total"))
+        finally:
+            await servers.postgres.start()
         async with world.installation.client("provision") as client:
             stream = client.jetstream()
             for number in range(300):
@@ -268,6 +277,22 @@ async def test_a_database_or_a_bus_that_restarts_loses_nothing(
             await eventually(all_are_flagged, seconds=40)
             assert await kept(stream, "MODERATION") == 300
             assert await kept(stream, "DEAD") == 0
+        last = measured("klankbord_last_batch_timestamp_seconds", OF_POSTS)
+        assert last == pytest.approx(time.time(), abs=60)
+
+
+async def test_a_fault_is_counted_where_it_is_the_databases_and_nowhere_else(world: World) -> None:
+    async with world.moderation(nothing) as service:
+        before = service.registry.get_sample_value("klankbord_database_errors_total") or 0
+        for of_database in (asyncpg.DeadlockDetectedError("x"), TimeoutError(), OSError()):
+            with pytest.raises(type(of_database)):
+                async with service.work():
+                    raise of_database
+        for of_another in (NatsTimeoutError(), ValueError(), asyncpg.UniqueViolationError("x")):
+            with pytest.raises(type(of_another)):
+                async with service.work():
+                    raise of_another
+        assert service.registry.get_sample_value("klankbord_database_errors_total") == before + 3
 
 
 async def test_it_says_why_it_is_not_ready(world: World) -> None:
@@ -279,6 +304,7 @@ async def test_it_says_why_it_is_not_ready(world: World) -> None:
         await eventually(lambda: any("max_ack_pending is 7" in why for why in service.problems))
         await world.stream.delete_consumer("POSTS", "moderation-posts")
         await eventually(lambda: any("klankbord provision" in why for why in service.problems))
+        assert service.registry.get_sample_value("klankbord_ready") == 0
 
 
 async def test_health_is_served_over_http(world: World) -> None:
@@ -288,7 +314,15 @@ async def test_health_is_served_over_http(world: World) -> None:
         async with httpx.AsyncClient(base_url=base) as http:
             assert (await http.get("/livez")).text == "ok"
             assert json.loads((await http.get("/readyz")).text) == {"ready": True, "problems": []}
-            assert "klankbord_events_handled_total" in (await http.get("/metrics")).text
+            metrics = (await http.get("/metrics")).text
+    build = f'service="moderation",version="{version("klankbord-runtime")}"'
+    for line in (
+        f"klankbord_build_info{{{build}}} 1.0",
+        "klankbord_ready 1.0",
+        # from the start: Prometheus' rate() sees no first increase of a series that is new
+        'klankbord_events_dead_lettered_total{consumer="moderation-posts",reason="bug"} 0.0',
+    ):
+        assert line in metrics
 
 
 async def test_a_door_opens_when_its_service_can_judge_who_comes(

@@ -282,6 +282,7 @@ class BatchConsumer:
                 kept = await self._erasures.without_erased(work.connection, fresh)
                 if kept:
                     await self._handle(kept, work)
+        self._metrics.last_batch.labels(self.consumer.name).set_to_current_time()
         self._metrics.handled.labels(self.consumer.name).inc(len(fresh))
         self._metrics.repeated.labels(self.consumer.name).inc(len(received) - len(fresh))
 

@@ -6,13 +6,15 @@ another service's tables.
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, TypeAlias
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
+
+from klankbord_runtime.faults import is_of_database
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 
@@ -75,10 +77,25 @@ _queries = load_queries("klankbord_runtime")
 class Database:
     """A pool of connections to one service's schema. It heals by itself after an outage."""
 
-    def __init__(self, url: str, schema: str, pool_size: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        schema: str,
+        pool_size: int = 8,
+        on_fault: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            url: the server, the database, and the role to be.
+            schema: the service's own.
+            pool_size: the most connections at once.
+            on_fault: told of each transient fault of the database that a caller gets.
+        """
         self._url = url
         self._schema = schema
         self._pool_size = pool_size
+        self._on_fault = on_fault
         self._pool: asyncpg.Pool[Any] | None = None
 
     async def connect(self) -> None:
@@ -119,15 +136,20 @@ class Database:
         """
         if self._pool is None:
             raise RuntimeError("the database is not connected: await Database.connect() first")
-        async with self._pool.acquire(timeout=CONNECT_TIMEOUT + COMMAND_TIMEOUT) as connection:
-            try:
-                yield connection
-            except asyncpg.InterfaceError as error:
-                # a wrong argument is a ValueError too; all else is a connection that is gone,
-                # which the pool's proxy cannot even be asked about any more
-                if isinstance(error, ValueError) or "server expects" in str(error):
-                    raise
-                raise ConnectionResetError(str(error)) from error
+        try:
+            async with self._pool.acquire(timeout=CONNECT_TIMEOUT + COMMAND_TIMEOUT) as connection:
+                try:
+                    yield connection
+                except asyncpg.InterfaceError as error:
+                    # a wrong argument is a ValueError too; all else is a connection that is gone,
+                    # which the pool's proxy cannot even be asked about any more
+                    if isinstance(error, ValueError) or "server expects" in str(error):
+                        raise
+                    raise ConnectionResetError(str(error)) from error
+        except Exception as error:
+            if is_of_database(error):
+                self._on_fault()
+            raise
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

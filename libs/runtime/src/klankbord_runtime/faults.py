@@ -13,7 +13,7 @@ class NotYetError(Exception):
     """Something else must happen first, and will: try again."""
 
 
-TRANSIENT = (
+OF_DATABASE = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -27,9 +27,22 @@ TRANSIENT = (
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,
     asyncpg.InternalClientError,
+)
+"""Transient faults that only the database has; it may also be out of reach (`OSError`), or slow
+(`TimeoutError`)."""
+
+TRANSIENT = (
+    *OF_DATABASE,
     NatsError,
     OSError,
     TimeoutError,
     NotYetError,
 )
 """Raised by PostgreSQL, NATS or the network, or because it is too early: no event is to blame."""
+
+
+def is_of_database(error: BaseException) -> bool:
+    """Whether an error of who uses the database is a transient fault of it, and not of the bus."""
+    return isinstance(error, (*OF_DATABASE, OSError, TimeoutError)) and not isinstance(
+        error, NatsError
+    )

@@ -8,25 +8,22 @@ import asyncio
 import logging
 import os
 import signal
-import socket
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
     Iterable,
-    Iterator,
     Mapping,
 )
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-import uvicorn
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -40,9 +37,9 @@ from klankbord_runtime.deadletter import DeadLetters
 from klankbord_runtime.erasure import Erasures, Forget
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.garbage import collected_by_the_clock
+from klankbord_runtime.http_server import HttpServer, exposition
 from klankbord_runtime.provision import consumer_config, drift
 from klankbord_runtime.relay import Relay
-from klankbord_runtime.request_head import BoundedHeads
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_runtime.subscription import Subscription
 from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
@@ -79,10 +76,14 @@ class Service:
         self.name = name
         self.settings = settings
         self.registry = CollectorRegistry()
-        self.metrics = RuntimeMetrics(self.registry)
+        self.metrics = RuntimeMetrics(self.registry, name)
+        self.metrics.ready.set_function(lambda: not self.problems)
         self.tracing = Tracing(name, settings.telemetry)
         self.database = Database(
-            settings.postgres.connection_url(), name, settings.postgres.pool_size
+            settings.postgres.connection_url(),
+            name,
+            settings.postgres.pool_size,
+            self.metrics.database_errors.inc,
         )
         self.broker = bus.make_broker(name, settings.nats, self._bus_error, self._bus_reconnected)
         self._queries = load_queries("klankbord_runtime")
@@ -118,6 +119,7 @@ class Service:
         consumer = topology.consumer(name)
         if consumer.service != self.name:
             raise ValueError(f"{name} belongs to {consumer.service}, not to {self.name}")
+        self.metrics.expect(name)
 
         def declare(handle: Handler) -> Handler:
             batches = BatchConsumer(
@@ -236,7 +238,7 @@ class Service:
     async def running(self) -> AsyncIterator[None]:
         """Start everything; on the way out, let work in hand finish and close everything."""
         await self._open_database()
-        server = _Server(self._application(), self.settings.http.host, self.settings.http.port)
+        server = HttpServer(self._application(), self.settings.http.host, self.settings.http.port)
         self.port = server.port
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -318,7 +320,7 @@ class Service:
             log.critical("ending the process, for its supervisor to start it anew", exc_info=True)
             os._exit(EXIT_CODE)
 
-    async def _drain(self, server: "_Server", tasks: list[asyncio.Task[None]]) -> None:
+    async def _drain(self, server: HttpServer, tasks: list[asyncio.Task[None]]) -> None:
         server.should_exit = True
         async with asyncio.TaskGroup() as group:
             for subscription in self._subscriptions:
@@ -437,8 +439,8 @@ class Service:
             {"ready": not problems, "problems": problems}, status_code=503 if problems else 200
         )
 
-    async def _metrics(self, _request: Request) -> Response:
-        return Response(generate_latest(self.registry), media_type=CONTENT_TYPE_LATEST)
+    async def _metrics(self, request: Request) -> Response:
+        return exposition(self.registry, request)
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -448,33 +450,3 @@ async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in running:
             task.cancel()
         _, running = await asyncio.wait(running, timeout=1)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn in a loop that is not its own; signals stay with the service."""
-
-    def __init__(self, application: Starlette, host: str, port: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                application,
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,  # nobody asks who the client is
-                http=BoundedHeads,
-                ws="none",
-                timeout_keep_alive=75,  # longer than a sender's pool keeps a connection
-                timeout_graceful_shutdown=10,
-            )
-        )
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket = socket.create_server((host, port), family=family, backlog=1024)
-        self.port: int = self._socket.getsockname()[1]
-
-    async def serve_here(self) -> None:
-        await self.serve(sockets=[self._socket])
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

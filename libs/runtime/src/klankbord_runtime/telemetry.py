@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from importlib.metadata import version
+from typing import Any, get_args
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -28,6 +29,7 @@ from opentelemetry.trace import (
 )
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from klankbord_runtime.deadletter import Reason
 from klankbord_runtime.settings import TelemetrySettings
 from klankbord_schemas.event import Event
 from klankbord_schemas.topology import Consumer
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 WELL_FORMED = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+VERSION = version("klankbord-runtime")
+"""The version of this build: all its packages are released together, under one number."""
 MOST_LINKS = 128
 """OpenTelemetry's own default limit of links on a span."""
 
@@ -43,8 +47,21 @@ MOST_LINKS = 128
 class RuntimeMetrics:
     """What every service measures of its own running."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, service: str) -> None:
         consumer = ["consumer"]
+        # Gauge: 1, with the service's name and its version
+        build_info = Gauge(
+            "klankbord_build_info", "What runs here", ["service", "version"], registry=registry
+        )
+        build_info.labels(service, VERSION).set(1)
+        # Gauge: 1 when /readyz says that the service is ready, else 0
+        self.ready = Gauge(
+            "klankbord_ready", "Whether the service is ready for work", registry=registry
+        )
+        # Counter: times that the database was away, or could not do its part, whoever asked it
+        self.database_errors = Counter(
+            "klankbord_database_errors", "Transient faults of the database", registry=registry
+        )
         # Counter: events handled for the first time, by consumer
         self.handled = Counter(
             "klankbord_events_handled", "Events handled", consumer, registry=registry
@@ -82,6 +99,13 @@ class RuntimeMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        # Gauge: when a batch was last handled and committed, in seconds since 1970, by consumer
+        self.last_batch = Gauge(
+            "klankbord_last_batch_timestamp_seconds",
+            "When a batch was last committed",
+            consumer,
+            registry=registry,
+        )
         # Counter: events that the relay put on the bus
         self.published = Counter(
             "klankbord_outbox_published", "Events put on the bus", registry=registry
@@ -108,6 +132,13 @@ class RuntimeMetrics:
         self.loop_lag = Gauge(
             "klankbord_loop_lag_seconds", "How late the event loop is", registry=registry
         )
+
+    def expect(self, consumer: str) -> None:
+        """Show what counts a consumer's events from the start: a rate sees no first increase."""
+        for counter in (self.handled, self.repeated, self.passed_over, self.retried):
+            counter.labels(consumer)
+        for reason in get_args(Reason):
+            self.dead_lettered.labels(consumer, reason)
 
 
 class Tracing:

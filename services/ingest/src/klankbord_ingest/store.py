@@ -25,6 +25,17 @@ class Sighting:
     as_of: datetime
 
 
+@dataclass(frozen=True)
+class SourceState:
+    """What all replicas know of a source."""
+
+    source: str
+    heard: datetime | None
+    """When it last handed something in; None where it did not yet."""
+    failures: int | None
+    """How many polls of it failed in a row; None where it is not polled."""
+
+
 class Store:
     """Ingest's tables."""
 
@@ -87,6 +98,15 @@ class Store:
             [sighting.as_of for sighting in sightings],
         )
         return {row["member"] for row in rows}
+
+    async def note_heard(self, connection: Connection, heard: Mapping[str, datetime]) -> None:
+        """Remember when sources were heard, where that is later than what is known."""
+        await connection.execute(queries.note_heard, list(heard), list(heard.values()))
+
+    async def source_states(self, connection: Connection) -> list[SourceState]:
+        """What is known of every source that was heard, or is polled."""
+        rows = await connection.fetch(queries.source_states)
+        return [SourceState(row["source"], row["heard"], row["failures"]) for row in rows]
 
     async def erase(
         self, connection: Connection, person: Person

@@ -1,7 +1,12 @@
 """Every metric that ingest emits; what all services emit is in the runtime."""
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from klankbord_ingest.sources import Source
+from klankbord_ingest.store import SourceState
 from klankbord_runtime.telemetry import SECONDS
 
 
@@ -47,11 +52,50 @@ class Telemetry:
             "klankbord_ingest_disabled_sources", "Webhook sources without secret", registry=registry
         )
 
+        # Gauge: 1 for each source that klankbord.yaml lists
+        self.source_info = Gauge(
+            "klankbord_ingest_source_info",
+            "Sources that klankbord.yaml lists",
+            ["source", "community", "kind"],
+            registry=registry,
+        )
+        # Gauge: when a listed source last handed something in, in seconds since 1970; not there
+        # until it did
+        self.source_heard = Gauge(
+            "klankbord_ingest_source_heard_timestamp_seconds",
+            "When a source last handed something in",
+            ["source"],
+            registry=registry,
+        )
+        # Gauge: polls of a listed feed that failed in a row
+        self.feed_failures = Gauge(
+            "klankbord_ingest_feed_failures",
+            "Polls that failed in a row",
+            ["source"],
+            registry=registry,
+        )
+        self.last_heard: dict[str, datetime] = {}
+        """When each source last handed something in to this process."""
+
     def heard(self, source: str, received: int, duplicate: int, erased: int) -> None:
         """Count a batch that was heard."""
+        self.last_heard[source] = datetime.now(UTC)
         self._counter(source, "received").inc(received)
         self._counter(source, "duplicate").inc(duplicate)
         self._counter(source, "erased").inc(erased)
+
+    def show(self, sources: Iterable[Source], states: Iterable[SourceState]) -> None:
+        """Show the sources that are listed, and what is known of them; no other ones."""
+        known = {state.source: state for state in states}
+        for gauge in (self.source_info, self.source_heard, self.feed_failures):
+            gauge.clear()
+        for source in sources:
+            self.source_info.labels(source.name, source.community.slug, source.kind).set(1)
+            state = known.get(source.name)
+            if state is not None and state.heard is not None:
+                self.source_heard.labels(source.name).set(state.heard.timestamp())
+            if state is not None and state.failures is not None:
+                self.feed_failures.labels(source.name).set(state.failures)
 
     def _counter(self, source: str, outcome: str) -> Counter:
         if (counter := self._counters.get((source, outcome))) is None:

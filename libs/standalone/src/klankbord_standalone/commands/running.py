@@ -1,10 +1,11 @@
-"""`klankbord up`, `demo` and `status`: the installation as a whole."""
+"""`klankbord up`, `demo`, `status` and `exporter`: the installation as a whole."""
 
 from datetime import date, datetime
 from typing import Annotated
 
 import typer
 
+from klankbord_runtime.telemetry import log_to_stderr
 from klankbord_standalone.command import Place, command
 from klankbord_standalone.commands.console import (
     Json,
@@ -13,6 +14,7 @@ from klankbord_standalone.commands.console import (
     say,
 )
 from klankbord_standalone.demo import demo as play_demo
+from klankbord_standalone.exporter import export, monitoring_urls
 from klankbord_standalone.sample import SEED
 from klankbord_standalone.standalone import reach
 from klankbord_standalone.status import read_status
@@ -72,3 +74,27 @@ async def status(place: Place, as_json: Json = False) -> None:
         show_status(found, out())
     if not found.healthy:
         raise typer.Exit(1)
+
+
+@command(running, "exporter")
+async def exporter(
+    nats_monitoring_url: Annotated[
+        str,
+        typer.Option(
+            envvar="KLANKBORD_NATS_MONITORING_URL",
+            help="Where nats-server is monitored, http://nats:8222; every server of a cluster, "
+            "separated by commas.",
+        ),
+    ],
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")
+    ] = 8080,
+) -> None:
+    """Show Prometheus what NATS keeps, and how far each consumer has read; until Ctrl-C.
+
+    It reads NATS's monitoring port at each scrape of /metrics, and needs no credential.
+    """
+    log_to_stderr("exporter", "INFO")
+    urls = monitoring_urls(nats_monitoring_url)
+    await export(urls, host, port, lambda bound: say(f"the exporter listens on {host}:{bound}"))

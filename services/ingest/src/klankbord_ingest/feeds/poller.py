@@ -16,6 +16,7 @@ from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.fetch import Fetched, Fetcher, FetchError
 from klankbord_ingest.sources import Feed, Sources
 from klankbord_ingest.submission import FieldError
+from klankbord_ingest.telemetry import Telemetry
 from klankbord_ingest.usecases import Delivery, Ingest
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
@@ -50,6 +51,7 @@ class Poller:
         fetcher: Fetcher,
         reader: FeedReader,
         chance: Callable[[], float],
+        telemetry: Telemetry,
     ) -> None:
         self._service = service
         self._ingest = ingest
@@ -59,6 +61,7 @@ class Poller:
         self._reader = reader
         self._reader_is_free = asyncio.Lock()
         self._chance = chance
+        self._telemetry = telemetry
         self._listed: str | None = None
 
     async def poll_due(self) -> None:
@@ -137,6 +140,8 @@ class Poller:
             wish = freshness(fetched.headers, document.ttl_minutes)
             next_poll = pace.after_success(work.now, wish)
             await self._store.answered(work.connection, due.source, answer, work.now, next_poll)
+        if posts:
+            self._telemetry.heard(due.source, *receipt)
         log.info(
             "feed %s: %d new, %d known, %d by erased members, %d refused",
             due.source,

@@ -100,3 +100,14 @@ select
     array(select post from posts) as posts,
     (select count(*) from interactions) as interactions,
     (select count(*) from looks) as looks
+
+-- name: note_heard
+-- In the order of their names, so that two replicas wait for each other but never in a circle.
+insert into source_heard (source, heard)
+select source, heard from unnest($1::text[], $2::timestamptz[]) as noted (source, heard)
+order by source
+on conflict (source) do update set heard = greatest(source_heard.heard, excluded.heard)
+
+-- name: source_states
+select source, source_heard.heard, feed.failures
+from source_heard full join feed using (source)
