@@ -6,7 +6,7 @@ MEMBERS := libs/schemas libs/runtime services/ingest services/moderation service
 EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo check test trust bench bench-full lint-containers format lock docs clean
+.PHONY: help setup setup-system demo check test trust upgrade bench bench-full lint-containers format lock docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ bench-full: setup ## the same at full size (≤ 45 min)
 trust: setup ## break it on purpose: faults, hostile input, power cuts; writes build/trust.json (≤ 10 min)
 	PYTHONPATH=tests $(BIN)/python -m trust
 
+upgrade: setup ## roll yesterday's build to this one under load, and one service back (≤ 6 min)
+	PYTHONPATH=tests $(BIN)/python -m trust upgrade
+
 lint-containers: ## ask hadolint and docker compose about their files (neither is installed by setup)
 	hadolint Dockerfile
 	docker compose --profile operator config --quiet
@@ -58,7 +61,7 @@ format: setup ## put the code in its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup ## write docs/asyncapi.yaml and docs/events.md from the events
+docs: setup ## write docs/asyncapi.yaml, events.md, events.html and schemas/ from the events
 	$(BIN)/python -m scripts.docs
 
 lock: ## write requirements.lock anew from the pyproject files

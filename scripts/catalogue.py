@@ -16,7 +16,8 @@ mode, `{CONTENT_TYPE}`, on NATS JetStream. Subscribe to its subject, with `*` fo
 what does not matter to you. Ignore the fields and values that you do not know: within a major
 version, optional fields are added.
 
-The same for programs: [asyncapi.yaml](asyncapi.yaml); JSON Schemas and examples in
+The same as a page that loads nothing from elsewhere: [events.html](events.html). For programs:
+[asyncapi.yaml](asyncapi.yaml); [JSON Schemas](schemas); examples in
 [libs/schemas/golden](../libs/schemas/golden/v1); Python models in `klankbord_schemas`."""
 
 
@@ -39,10 +40,15 @@ def catalogue() -> str:
 
 def envelope() -> str:
     """The attributes that every event has."""
+    return fields_table(*envelope_schema())
+
+
+def envelope_schema() -> tuple[Json, Json]:
+    """The schema of what every event has beside its data, and what it refers into."""
     fields = Event[Data].model_json_schema()["properties"]
     del fields["data"]
     schema = EVENTS[0].json_schema()
-    return fields_table({**schema, "properties": fields}, schema)
+    return {**schema, "properties": fields}, schema
 
 
 def overview() -> str:
@@ -66,24 +72,26 @@ def said_by(event: EventClass) -> str:
 def section(event: EventClass) -> str:
     """One event: where it is found, what is in it, an example."""
     schema = event.json_schema()
-    stream = stream_of(event)
-    kept = f"{stream.max_age // 86400} days" if stream.max_age else "until it is replaced or erased"
-    durable = ", ".join(f"{reader.service} (`{reader.name}`)" for reader in readers_of(event))
-    facts = (
-        f"- **Subject** `{event.subject_template()}`, in stream {stream.name}, kept {kept}",
-        f"- **Said by** {said_by(event)}; **read by** {durable or 'whoever subscribes'}",
-        f"- **Id** made of {event.identified_by}",
-        f"- **Type** `{event.type_name()}`; **class** `klankbord_schemas.{event.__name__}`",
-    )
     example = as_json(examples(event)["full"])
     parts = [
         f"## {short_name(event)}",
         " ".join((event.__doc__ or "").split()),
-        "\n".join(facts),
+        "\n".join(f"- **{name}** {said}" for name, said in facts(event)),
         fields_table(own_fields(schema), schema),
         f"<details><summary>An example</summary>\n\n```json\n{example}```\n\n</details>",
     ]
     return "\n\n".join(parts)
+
+
+def facts(event: EventClass) -> Iterator[tuple[str, str]]:
+    """Where it is found and what it is called: names, and what is said of each."""
+    stream = stream_of(event)
+    kept = f"{stream.max_age // 86400} days" if stream.max_age else "until it is replaced or erased"
+    durable = ", ".join(f"{reader.service} (`{reader.name}`)" for reader in readers_of(event))
+    yield "Subject", f"`{event.subject_template()}`, in stream {stream.name}, kept {kept}"
+    yield "Said by", f"{said_by(event)}; **read by** {durable or 'whoever subscribes'}"
+    yield "Id", f"made of {event.identified_by}"
+    yield "Type", f"`{event.type_name()}`; **class** `klankbord_schemas.{event.__name__}`"
 
 
 def own_fields(schema: Json) -> Json:

@@ -1,4 +1,4 @@
-"""Write what is generated from the events: docs/asyncapi.yaml, docs/events.md, the stored schemas.
+"""Write what is generated from the events: docs/asyncapi.yaml, events.md, events.html, schemas.
 
 make docs                          write docs/
 python -m scripts.docs --check     write nothing; name what is stale
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from scripts.asyncapi import asyncapi
 from scripts.catalogue import catalogue
-from scripts.golden import as_json, broken_promises, schema_file
+from scripts.golden import as_json, broken_promises, published_schema, schema_file
+from scripts.page import page
 
 from klankbord_schemas import EVENTS
 
@@ -27,7 +28,13 @@ def main() -> int:
     if arguments.schemas and (problems := broken_promises()):
         print(*problems, sep="\n", file=sys.stderr)
         return 1
-    texts = {ROOT / "docs" / "asyncapi.yaml": asyncapi(), ROOT / "docs" / "events.md": catalogue()}
+    docs = ROOT / "docs"
+    texts = {
+        docs / "asyncapi.yaml": asyncapi(),
+        docs / "events.md": catalogue(),
+        docs / "events.html": page(),
+        **{published_schema(event): as_json(event.json_schema()) for event in EVENTS},
+    }
     if arguments.schemas:
         texts |= {schema_file(event): as_json(event.json_schema()) for event in EVENTS}
     stale = {path: text for path, text in texts.items() if not _holds(path, text)}

@@ -11,6 +11,7 @@ from klankbord_schemas.catalogue import EventClass
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "libs" / "schemas" / "golden" / "v1"
+PUBLISHED = ROOT / "docs" / "schemas"
 
 Json: TypeAlias = dict[str, Any]
 
@@ -22,6 +23,11 @@ def short_name(event: EventClass) -> str:
 
 def schema_file(event: EventClass) -> Path:
     return GOLDEN / short_name(event) / "schema.json"
+
+
+def published_schema(event: EventClass) -> Path:
+    """Where third parties find the schema: under the event's type, as in its `type` attribute."""
+    return PUBLISHED / f"{event.type_name()}.json"
 
 
 def examples(event: EventClass) -> dict[str, Json]:

@@ -1,11 +1,14 @@
 """The generated documents say what the code says."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema  # type: ignore[import-untyped]
 import yaml
 
+from klankbord_schemas import EVENTS
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.topology import producers_of, readers_of
 
@@ -26,6 +29,15 @@ def test_a_program_finds_every_event_and_who_says_and_reads_it(event: EventClass
     actions = [it["action"] for it in document["operations"].values() if it["channel"] == here]
     said = ["send"] * len(producers_of(event))
     assert sorted(actions) == ["receive"] * len(readers_of(event)) + said
+
+
+def test_a_third_party_finds_each_schema_under_its_type_and_none_besides() -> None:
+    folder = ROOT / "docs" / "schemas"
+    assert {file.stem for file in folder.iterdir()} == {event.type_name() for event in EVENTS}
+    for event in EVENTS:
+        schema = json.loads((folder / f"{event.type_name()}.json").read_text("utf-8"))
+        jsonschema.Draft202012Validator.check_schema(schema)
+        assert schema["$id"] == f"urn:klankbord:{event.type_name()}"
 
 
 def test_every_reference_leads_somewhere() -> None:

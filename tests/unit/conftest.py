@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_socket(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Refuse connections, but for the one test that needs a browser."""
+    """Refuse connections, but for the tests that need a browser."""
     if request.node.get_closest_marker("system"):
         return
 
