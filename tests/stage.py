@@ -145,19 +145,42 @@ async def stage() -> AsyncIterator[Stage]:
         yield Stage(home, everything, forum)
 
 
+@dataclass(frozen=True)
+class Build:
+    """A checkout of Klankbord that is installed."""
+
+    python: Path
+    """The interpreter that it is installed for."""
+    tests: Path
+    """Its tests, to import from."""
+
+
+TODAY = Build(Path(sys.executable), Path(__file__).parent)
+
+
 class Understudy(ServiceProcess):
     """A service that is started through a program of the test's, with the test's folder to import
     from: `python <program> <service> <verb>`."""
 
     def __init__(
-        self, name: str, environment: Mapping[str, str], log: Path, program: Sequence[str]
+        self,
+        name: str,
+        environment: Mapping[str, str],
+        log: Path,
+        program: Sequence[str],
+        build: Build = TODAY,
     ) -> None:
-        tests = {"PYTHONPATH": str(Path(__file__).parent)}
-        super().__init__(name, free_port(), {**environment, **tests}, log)
+        super().__init__(name, free_port(), environment, log)
         self._program = list(program)
+        self.become(build)
+
+    def become(self, build: Build) -> None:
+        """Be of that build from the next start on."""
+        self._build = build
+        self._environment = {**self._environment, "PYTHONPATH": str(build.tests)}
 
     def _command(self, verb: str) -> list[str]:
-        return [sys.executable, *self._program, self.name, verb]
+        return [str(self._build.python), *self._program, self.name, verb]
 
     async def let_go(self) -> None:
         """Start it no more when it ends."""
@@ -188,6 +211,8 @@ async def staged(
     prepare: Callable[[Installation], Awaitable[None]],
     subscribers: Sequence[Subscriber] = (),
     folder: Path | None = None,
+    servers_in: Callable[[Path], Servers] = Servers,
+    build: Build = TODAY,
 ) -> AsyncIterator[Staged]:
     """Start the servers and so many replicas of every service; everything is gone afterwards.
 
@@ -197,6 +222,8 @@ async def staged(
         prepare: done before the services start, and after their tables are made.
         subscribers: third parties that are let in, each with a durable consumer.
         folder: where to keep everything; none makes one.
+        servers_in: NATS and PostgreSQL for the data folder that it is given.
+        build: of which build the services are.
     """
     async with AsyncExitStack() as stack:
         home = await stack.enter_async_context(fresh_home(CONFIG, folder))
@@ -204,7 +231,7 @@ async def staged(
         credentials = Credentials.create(home.data / "credentials")
         for subscriber in subscribers:
             credentials.add_subscriber(subscriber)
-        servers = await stack.enter_async_context(Servers(home.data))
+        servers = await stack.enter_async_context(servers_in(home.data))
         installation = servers.installation
         async with installation.client(PROVISION) as client:
             for subscriber in subscribers:
@@ -215,6 +242,7 @@ async def staged(
                 standalone.environment(home, installation, name),
                 home.logs / f"{name}-{number}.log",
                 program,
+                build,
             )
             for number in range(1, replicas + 1)
             for name in SERVICES

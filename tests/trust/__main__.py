@@ -1,6 +1,6 @@
 """`make trust`: break it on purpose, and see whether it keeps its promise.
 
-    python -m trust                     every part; writes build/trust.json
+    python -m trust                     every part but upgrade; writes build/trust.json
     python -m trust chaos fuzz          these parts
     python -m trust --seed 7            another order of things
     python -m trust --broken inbox-off  break one line of the guarantee: the auditor must see it
@@ -22,6 +22,7 @@ from trust import (
     audit,
     broken,
     chaos,
+    cluster,
     compatibility,
     controls,
     docs,
@@ -29,6 +30,7 @@ from trust import (
     erasure,
     fuzz,
     powercut,
+    upgrade,
 )
 from trust.part import Part
 
@@ -38,6 +40,9 @@ PARTS = (
     Part("controls", "the auditor sees handlers that are wrong", controls.OWES, controls.run),
     Part("powercut", "what was acknowledged survives a power cut", powercut.OWES, powercut.run),
     Part("chaos", "the pipeline under every fault", chaos.OWES, chaos.run),
+    Part(
+        "cluster", "the same on a cluster of three nodes that are killed", cluster.OWES, cluster.run
+    ),
     Part("fuzz", "whatever comes in is read or refused", fuzz.OWES, fuzz.run),
     Part("doors", "who gets in, and what gets out", doors.OWES, doors.run),
     Part(
@@ -48,6 +53,13 @@ PARTS = (
     ),
     Part("erasure", "of an erased member no byte is left", erasure.OWES, erasure.run),
     Part("audit", "a byte changed in the audit log is found", audit.OWES, audit.run),
+    Part(
+        "upgrade",
+        "yesterday's build becomes today's under load",
+        upgrade.OWES,
+        upgrade.run,
+        by_name=True,
+    ),
 )
 
 
@@ -70,7 +82,9 @@ def main() -> int:
     logging.getLogger("klankbord_standalone").setLevel(logging.ERROR)
     if given.broken:
         return asyncio.run(_broken(given.broken, given.seed))
-    chosen = [part for part in PARTS if part.name in given.parts or not given.parts]
+    chosen = [part for part in PARTS if part.name in given.parts] or [
+        part for part in PARTS if not part.by_name
+    ]
     return asyncio.run(_run(chosen, given.seed))
 
 

@@ -1,11 +1,13 @@
 """Chaos: the whole pipeline under every fault that it must survive, and an audit of the rest."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 
 from figures import Row
-from stage import staged
+from stage import TODAY, Build, Staged, staged
 from trust.auditor import Audit, audit
 from trust.beside import beside
 from trust.crowd import Size, deliveries, malformed
@@ -16,6 +18,8 @@ from trust.listening import SUBSCRIBERS, Listener
 from trust.part import Say
 from trust.settling import ready, recovered, settled
 from trust.watching import Watch, idle_cpu
+
+from klankbord_standalone.servers import Servers
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,14 @@ class Plan:
     """Seconds over which it is seen how busy the services are when nothing happens."""
     broken: str | None = None
     """What of the guarantee is broken on purpose: a key of `understudy.BROKEN`."""
+    servers: Callable[[Path], Servers] = Servers
+    """What it runs on, in a folder."""
+    nodes: int = 1
+    """How many nats-servers that has."""
+    acting: Callable[[Staged, Mapping[str, int], int, Say], Faults] = Faults
+    """Who can do these faults to that."""
+    build: Build = TODAY
+    """Of which build the services are at first."""
 
 
 FULL = Plan(
@@ -122,9 +134,14 @@ async def play(plan: Plan, seed: int, say: Say) -> Outcome:
         program += ["--broken", plan.broken]
     say(f"starting four services with {plan.replicas} replicas each")
     async with staged(
-        program, replicas=plan.replicas, prepare=prepare, subscribers=SUBSCRIBERS
+        program,
+        replicas=plan.replicas,
+        prepare=partial(prepare, nodes=plan.nodes),
+        subscribers=SUBSCRIBERS,
+        servers_in=plan.servers,
+        build=plan.build,
     ) as scene:
-        faults = Faults(scene, plan.faults, seed, say)
+        faults = plan.acting(scene, plan.faults, seed, say)
         said = deliveries(plan.size, seed)
         bad = malformed(round(plan.size.posts * plan.size.malformed), seed)
         feeding = Feeding(scene, said, bad, lambda: faults.progress, plan.lasts)

@@ -29,6 +29,8 @@ HALF_OPEN = 15.0
 STALLED = 10.0
 OUTAGE = 130.0
 """Longer than nats-py tries to reconnect unless told otherwise: 60 times, every 2 seconds."""
+QUICK = ("worker_kills", "rolling_restarts", "nats_kills", "postgres_kills")
+"""Not worth a line each."""
 ROOM = 60
 """How many more messages a stream takes that is made full."""
 FULL_FOR = 5.0
@@ -50,7 +52,17 @@ class Faults:
         self._servers = scene.servers
         self._chance = random.Random(seed)
         self._say = say
-        self._acts: dict[str, Callable[[], Awaitable[None]]] = {
+        self._acts = self.acts()
+        self._schedule = self.schedule(plan)
+        self._needs_posts = 0.0
+        self.done: Counter[str] = Counter()
+        self.forced_kills = 0
+        """Services that did not end in time when they were told to stop."""
+        self.ended_at = 0.0
+
+    def acts(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Every fault that there is, by the name that a plan gives it."""
+        return {
             "worker_kills": self._kill_worker,
             "rolling_restarts": self._restart_worker,
             "nats_kills": self._kill_nats,
@@ -63,18 +75,16 @@ class Faults:
             "consumer_drifted": self._drift_consumer,
             "stream_full": self._fill_stream,
         }
-        self._schedule = [
+
+    def schedule(self, plan: Mapping[str, int]) -> list[str]:
+        """In which order: any, but for a stream that gets full only while there are posts left."""
+        order = [
             name for name, count in plan.items() for _ in range(count) if name != "stream_full"
         ]
-        self._chance.shuffle(self._schedule)
-        # in the middle: a stream gets full only while there are posts left
-        middle = len(self._schedule) // 2
-        self._schedule[middle:middle] = ["stream_full"] * plan.get("stream_full", 0)
-        self._needs_posts = 0.0
-        self.done: Counter[str] = Counter()
-        self.forced_kills = 0
-        """Services that did not end in time when they were told to stop."""
-        self.ended_at = 0.0
+        self._chance.shuffle(order)
+        middle = len(order) // 2
+        order[middle:middle] = ["stream_full"] * plan.get("stream_full", 0)
+        return order
 
     @property
     def progress(self) -> float:
@@ -85,10 +95,9 @@ class Faults:
 
     async def run(self) -> None:
         """Do them all."""
-        quick = ("worker_kills", "rolling_restarts", "nats_kills", "postgres_kills")
         for name in self._schedule:
             await asyncio.sleep(self._chance.uniform(0.1, 1.0))
-            if name not in quick:
+            if name not in QUICK:
                 self._say(f"{name.replace('_', ' ')} ({self.done.total()} faults done)")
             try:
                 await self._acts[name]()

@@ -20,15 +20,20 @@ ADVISORIES = "ADVISORIES"
 TERMINATED = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>"
 
 
-async def prepare(installation: Installation) -> None:
-    """Make the ledgers, and the stream of advisories: whoever only subscribed would miss what is
-    said while the server is killed."""
+async def prepare(installation: Installation, nodes: int = 1) -> None:
+    """Make the ledgers, and the stream of advisories, kept by so many nodes: whoever only
+    subscribed would miss what is said while the server is killed."""
     for service in SERVICES:
         connection = await asyncpg.connect(installation.postgres_url(service.name))
         await connection.execute(TABLE)
         await connection.close()
     async with installation.client(PROVISION) as client:
-        config = {"name": ADVISORIES, "subjects": [TERMINATED], "storage": "file"}
+        config = {
+            "name": ADVISORIES,
+            "subjects": [TERMINATED],
+            "storage": "file",
+            "num_replicas": nodes,
+        }
         answer = await client.request(
             f"$JS.API.STREAM.CREATE.{ADVISORIES}", json.dumps(config).encode(), timeout=5
         )

@@ -21,6 +21,8 @@ class Part:
     owes: tuple[str, ...]
     run: Callable[[int, Say], Awaitable[Sequence[Row]]]
     """Given the seed and somewhere to tell how it goes."""
+    by_name: bool = False
+    """Whether it is run only when it is named, because it takes long."""
 
     async def rows(self, seed: int, say: Say) -> list[Row]:
         """What it found; whatever it raises becomes rows that do not hold, and a trace."""

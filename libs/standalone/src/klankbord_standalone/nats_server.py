@@ -80,6 +80,10 @@ class NatsServer(Server):
         """Where /varz, /jsz and /healthz are (https://docs.nats.io/running-a-nats-service/nats_admin/monitoring)."""
         return f"http://{LOOPBACK}:{self.monitor_port}"
 
+    def configuration(self) -> str:
+        """Its configuration file, once its ports are chosen."""
+        return server_config(self.port, self.monitor_port, self.folder / "store")
+
     async def start(self) -> None:
         """Start, and return when clients are served.
 
@@ -94,9 +98,7 @@ class NatsServer(Server):
             require_free(port, self.name)
         config = self.folder / "nats.conf"
         async with locked(self.folder / "lock") as lock:
-            config.write_text(
-                server_config(self.port, self.monitor_port, self.folder / "store"), encoding="utf-8"
-            )
+            config.write_text(self.configuration(), encoding="utf-8")
             self._write_authorization()
             self._child = await Child.start(
                 self.name,

@@ -30,6 +30,7 @@ class Installation:
     """Where NATS and the database are, and with what keys and passwords to come in."""
 
     nats_url: str
+    """The server, or those of a cluster, separated by commas."""
     admin_url: str = field(repr=False)
     """The database, as a role that may make roles and schemas."""
     credentials: Credentials
@@ -64,7 +65,7 @@ class Installation:
         if not await reachable(self.nats_url):  # nats-py would try for ever
             raise ConnectionRefusedError(f"NATS does not answer at {self.nats_url}")
         client = await nats.connect(
-            self.nats_url,
+            self.nats_url.split(","),
             name=f"klankbord-{user}",
             nkeys_seed=str(self.seed_file(user)),
             inbox_prefix=inbox_prefix(user),
@@ -180,10 +181,14 @@ class Servers:
             await self.nats.start()
             await self.postgres.start()
             await create_database(self.postgres.url, DATABASE)
-            return await self.installation.provision()
+            return await self.provision()
         except BaseException:
             await self.stop()
             raise
+
+    async def provision(self) -> list[Change]:
+        """Make everything on them what it should be; says what had to be made or changed."""
+        return await self.installation.provision()
 
     async def stop(self) -> None:
         """Stop both in order."""
