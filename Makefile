@@ -6,7 +6,7 @@ MEMBERS := libs/schemas libs/runtime services/ingest services/moderation service
 EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo check test trust upgrade bench bench-full lint-containers format lock docs clean
+.PHONY: help setup setup-system demo check test trust upgrade bench bench-full audit lint-containers format lock docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -32,11 +32,19 @@ setup-system: ## install what some tests need from Debian (root): PostgreSQL, Re
 demo: setup ## play a sample community through every service and show what a community manager sees
 	$(BIN)/klankbord demo
 
-check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules
+check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules, secrets, licences
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy libs services tests examples scripts
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.secret_scan
+	$(BIN)/python -m scripts.licences --check
+
+audit: ## ask for known weaknesses of what the locks name; needs the network, so it is no part of check
+	$(PYTHON) -m venv .tools/audit
+	.tools/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.tools/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-deploy.lock
+	npm audit --prefix examples
 
 test: setup ## every test, on a real NATS and a real PostgreSQL
 	$(BIN)/python -m pytest
@@ -61,8 +69,9 @@ format: setup ## put the code in its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup ## write docs/asyncapi.yaml, events.md, events.html and schemas/ from the events
+docs: setup ## write docs/asyncapi.yaml, events.md, events.html, schemas/ and licences.md
 	$(BIN)/python -m scripts.docs
+	$(BIN)/python -m scripts.licences
 
 lock: ## write requirements.lock anew from the pyproject files
 	$(PYTHON) -m venv .tools
