@@ -7,7 +7,6 @@ is away for a while, and all nodes killed at once.
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,48 +20,17 @@ from stage import Staged
 from trust.chaos import Plan, play
 from trust.crowd import Size
 from trust.faults import DOWN, HALF_OPEN, Faults
+from trust.nodes import NODES, Node, nodes, url
 from trust.part import Say
 
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import Change
 from klankbord_schemas.topology import STREAMS
-from klankbord_standalone.child import LOOPBACK, free_port
-from klankbord_standalone.nats_server import NatsServer
 from klankbord_standalone.servers import Installation, Servers
 
-NODES = 3
 NO_MAJORITY = 8.0
 """Seconds in which one node of three is left, and JetStream takes nothing."""
 WHOLE_WITHIN = 60.0
-SERVER_NAME = re.compile(r"^server_name: .*$", re.MULTILINE)
-
-
-class Node(NatsServer):
-    """One server of a cluster: configured as it ships, with a name of its own and its routes."""
-
-    def __init__(self, number: int, folder: Path, authorization: str, routes: list[int]) -> None:
-        """Nothing is started yet.
-
-        Args:
-            number: which it is, from 0.
-            folder: its own.
-            authorization: who may do what.
-            routes: the ports at which the nodes reach one another, in their order.
-        """
-        super().__init__(folder, authorization, port=free_port(), monitor_port=free_port())
-        self.node = f"node-{number}"
-        self._route = routes[number]
-        self._routes = routes
-
-    def configuration(self) -> str:
-        shipped, named = SERVER_NAME.subn(f"server_name: {self.node}", super().configuration())
-        assert named == 1
-        cluster = {
-            "name": "klankbord",
-            "listen": f"{LOOPBACK}:{self._route}",
-            "routes": [f"nats://{LOOPBACK}:{port}" for port in self._routes],
-        }
-        return f"{shipped}\ncluster: {json.dumps(cluster)}\n"
 
 
 class Cluster(Servers):
@@ -71,16 +39,12 @@ class Cluster(Servers):
     def __init__(self, folder: Path) -> None:
         """Nothing is started yet; `folder` holds everything."""
         super().__init__(folder)
-        routes = [free_port() for _ in range(NODES)]
-        self.nodes = [
-            Node(n, folder / f"node-{n}", self.credentials.authorization(), routes)
-            for n in range(NODES)
-        ]
+        self.nodes = nodes(folder, self.credentials)
         self.nats = self.nodes[0]
 
     @property
     def installation(self) -> Installation:
-        return replace(super().installation, nats_url=",".join(node.url for node in self.nodes))
+        return replace(super().installation, nats_url=url(self.nodes))
 
     async def start(self) -> list[Change]:
         try:

@@ -366,6 +366,7 @@ async def test_what_cannot_be_changed_is_refused_with_the_way_out(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("klankbord_runtime.provision.ANSWER_PATIENCE", 0.5)
+    monkeypatch.setattr("klankbord_runtime.provision.ELECTION_PATIENCE", 0.5)
     async with connected(installation, "provision") as client:
         await api(client, "STREAM.DELETE.METRICS")
         config = {"name": "METRICS", "subjects": ["klankbord.community.>"], "storage": "memory"}

@@ -223,21 +223,24 @@ def _accepted(subject: str, answer: Config) -> Config:
 
 
 async def _request(client: Client, subject: str, body: Config | None) -> Config:
-    """Ask JetStream's API; wait while a cluster that just started has no leader yet."""
+    """Ask JetStream's API; wait while a cluster has no leader: it answers nobody, or "not now"."""
     payload = b"" if body is None else json.dumps(body).encode()
     deadline = asyncio.get_running_loop().time() + ELECTION_PATIENCE
     while True:
+        late = asyncio.get_running_loop().time() > deadline
         try:
             message = await client.request(f"$JS.API.{subject}", payload, timeout=ANSWER_PATIENCE)
             answer: Config = json.loads(message.data)
         except NatsTimeoutError:
+            if not late:
+                continue
             raise ProvisionError(
-                f"nats-server does not answer {subject}: it answers none who may not ask, so "
-                "connect with the seed of `provision`"
+                f"nats-server does not answer {subject}. It answers none who may not ask: connect "
+                "with the seed of `provision`. Nor does a cluster answer that has no leader: look "
+                "whether most of its servers are there"
             ) from None
         except NoRespondersError:
             answer = {"error": {"code": UNAVAILABLE, "description": "JetStream is not on there"}}
-        late = asyncio.get_running_loop().time() > deadline
         if late or answer.get("error", {}).get("code") != UNAVAILABLE:
             return answer
         await asyncio.sleep(0.25)

@@ -140,6 +140,7 @@ class Puller:
         if status == "408":  # this request's time was up
             self._asked = max(0, self._asked - int(headers.get("Nats-Pending-Messages", "0")))
         elif status != "100":
-            log.warning("%s: the server says %s %s", self._name, status, headers.get("Description"))
+            told = "nobody leads it" if status == "503" else headers.get("Description")
+            log.warning("%s: the server says %s: %s", self._name, status, told)
             self._asked = 0
             self._not_before = time.monotonic() + PAUSE
