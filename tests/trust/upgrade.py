@@ -94,8 +94,17 @@ class Rollout(Faults):
         self._say(f"today provisions: {len(changes)} changes")
 
     async def _migrate(self) -> None:
+        before = await self._migrations()
         for process in self._of_each_service():
             await process.migrate()
+        self._say(f"today migrates: {await self._migrations() - before} migrations more")
+
+    async def _migrations(self) -> int:
+        counts = [
+            await self._scene.fetch(name, "select count(*) as n from migration")
+            for name in SERVICES
+        ]
+        return sum(rows[0]["n"] for rows in counts)
 
     async def _roll(self) -> None:
         await self._replace(self._waiting.pop(0), TODAY)

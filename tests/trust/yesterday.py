@@ -31,17 +31,17 @@ def revision() -> str:
         NoYesterdayError: the clone has no history, or this is no clone.
     """
     try:
-        tags = _git("tag", "--list", "v*", "--no-contains", "HEAD", "--sort=-creatordate").split()
-        if tags:
-            return _git("rev-parse", f"{tags[0]}^{{commit}}")
         if not _git("rev-list", "--max-count=1", "--skip=1", "HEAD"):
             raise NoYesterdayError("this clone has no history: git fetch --unshallow --tags")
-        oldest = _git("log", "-1", "--format=%H", "--diff-filter=MRD", "HEAD", "--", MIGRATIONS)
+        if _git("tag", "--list", "v*", "--merged", "HEAD^"):
+            tag = _git("describe", "--tags", "--abbrev=0", "--match", "v*", "HEAD^")
+            return _git("rev-parse", f"{tag}^{{commit}}")
+        changed = _git("log", "-1", "--format=%H", "--diff-filter=MRD", "HEAD", "--", MIGRATIONS)
+        if changed == _git("rev-parse", "HEAD"):
+            raise NoYesterdayError("this commit changes a migration: no earlier build leads to it")
+        return changed or _git("rev-list", "--max-parents=0", "HEAD").splitlines()[0]
     except (subprocess.CalledProcessError, FileNotFoundError):
         raise NoYesterdayError("git does not answer here: this needs git, and a clone") from None
-    if oldest == _git("rev-parse", "HEAD"):
-        raise NoYesterdayError("this commit changes a migration: no earlier build leads to it")
-    return oldest or _git("rev-list", "--max-parents=0", "HEAD").splitlines()[0]
 
 
 async def installed(commit: str, say: Say) -> Build:
