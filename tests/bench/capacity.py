@@ -1,15 +1,17 @@
 """From what a post costs to what many posts a day need; `python -m bench --docs` writes it down."""
 
 import math
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pages
 
-from klankbord_runtime.relay import INBOX_DAYS
+from klankbord_runtime.inbox import window
+from klankbord_runtime.permissions import DEAD
 from klankbord_runtime.settings import OutboxSettings
 from klankbord_schemas import PostReceived
-from klankbord_schemas.topology import DAY, stream_of
+from klankbord_schemas.topology import DAY, STREAMS, stream_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "capacity.md"
 POSTS_A_DAY = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
@@ -18,6 +20,14 @@ PEAK = 4
 BUSY = 0.6
 """How much of what a node can do it is given to do: the rest is for outages and their backlog."""
 POSTS = stream_of(PostReceived)
+INBOX = window(
+    [timedelta(seconds=POSTS.max_age)],
+    timedelta(hours=OutboxSettings().kept_hours),
+    next(timedelta(seconds=stream.max_age) for stream in STREAMS if stream.name == DEAD),
+)
+"""How long a handled event is known, as shipped; None would be for ever."""
+assert INBOX is not None
+INBOX_DAYS = INBOX.days
 YEAR = 365
 GIB = 2**30
 HEAD = f"""\

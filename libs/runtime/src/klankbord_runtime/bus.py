@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from ssl import create_default_context
 from typing import Any
 from urllib.parse import urlsplit
@@ -197,6 +198,19 @@ async def consumer_state(client: Client, stream: str, consumer: str) -> dict[str
         nats.errors.Error, TimeoutError: the server does not answer.
     """
     return await _ask(client, f"$JS.API.CONSUMER.INFO.{stream}.{consumer}")
+
+
+async def stream_max_age(client: Client, stream: str) -> timedelta | None:
+    """How long the stream keeps an event; None is for ever.
+
+    Raises:
+        nats.errors.Error, TimeoutError: the server does not answer, or has no such stream.
+    """
+    state = await _ask(client, f"$JS.API.STREAM.INFO.{stream}")
+    if state is None:
+        raise NatsError(f"the stream {stream} does not exist: run `klankbord provision`")
+    nanoseconds = state["config"].get("max_age", 0)
+    return timedelta(microseconds=nanoseconds / 1000) if nanoseconds else None
 
 
 async def _ask(client: Client, subject: str) -> dict[str, Any] | None:

@@ -1,18 +1,22 @@
-"""What every service understands on its command line: run, migrate, apply."""
+"""What every service understands on its command line: run, migrate, apply, republish."""
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import asyncpg
 import uvloop
+from nats.errors import Error as NatsError
 
 from klankbord_runtime.accepted import Refused
 from klankbord_runtime.audit import NoAuditError
 from klankbord_runtime.migrate import MigrationChangedError, SchemaBehindError, migrate
+from klankbord_runtime.republish import CutShortError
 from klankbord_runtime.service import Service
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_runtime.telemetry import log_to_stderr
@@ -38,6 +42,13 @@ def command(
     apply = verbs.add_parser("apply", help="put a configuration file in force for every replica")
     apply.add_argument("name", help="which file, such as policy")
     apply.add_argument("path", type=Path, help="the file to apply")
+    again = verbs.add_parser(
+        "republish", help="publish again what was sent, for a bus that lost it"
+    )
+    again.add_argument(
+        "--since", type=_moment, required=True, help="such as 2026-11-22T09:30:00+01:00"
+    )
+    again.add_argument("--dry-run", action="store_true", help="count only")
     given = parser.parse_args(arguments)
     try:
         settings = settings_class()
@@ -51,13 +62,15 @@ def command(
                 runner.run(_migrate(settings, name))
             elif given.verb == "apply":
                 runner.run(_apply(service, given.name, given.path))
+            elif given.verb == "republish":
+                runner.run(_republish(service, given.since, dry_run=given.dry_run))
             else:
                 runner.run(service.run())
     except Refused as refused:
         _end(3, f"{given.path}: refused\n{refused}")
-    except (SchemaBehindError, MigrationChangedError, NoAuditError) as error:
+    except (SchemaBehindError, MigrationChangedError, NoAuditError, CutShortError) as error:
         _end(1, str(error))
-    except (OSError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError, NatsError) as error:
         _end(1, f"klankbord-{name}: {type(error).__name__}: {error}")
 
 
@@ -77,6 +90,22 @@ async def _apply(service: Service, name: str, path: Path) -> None:
     finally:
         await service.close()
     print(f"{name}: {digest} is in force")  # noqa: T201
+
+
+async def _republish(service: Service, since: datetime, *, dry_run: bool) -> None:
+    await service.open()
+    try:
+        told = await service.republish(since, dry_run=dry_run)
+    finally:
+        await service.close()
+    print(json.dumps(told.as_json()))  # noqa: T201
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} names no time zone")  # argparse shows the text it was given
+    return moment
 
 
 def _end(code: int, message: str) -> NoReturn:

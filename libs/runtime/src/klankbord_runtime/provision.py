@@ -11,8 +11,9 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any, Literal, TypeAlias
 
@@ -38,6 +39,8 @@ FIXED = ("retention", "storage")
 """What of a stream cannot be changed: it would have to be copied to another."""
 SUBJECTS_OVERLAP = 10065
 """What the server says where another stream keeps a subject (nats-server, errors.json)."""
+NO_ROOM = 10047
+"""What it says where the streams' max_bytes together exceed its max_file_store."""
 LOCK = "klankbord provision"
 SCRAM_ITERATIONS = 4096
 """PostgreSQL's own default (scram_iterations)."""
@@ -54,9 +57,9 @@ class ProvisionError(RuntimeError):
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was made or changed, and how."""
+    """One thing that was made or changed, and how; or that was kept as it was, and why."""
 
-    kind: Literal["created", "changed"]
+    kind: Literal["created", "changed", "kept"]
     what: str
     details: tuple[str, ...] = ()
 
@@ -123,18 +126,29 @@ def drift(wanted: Config, found: Config) -> list[str]:
     ]
 
 
-async def apply(client: Client, replicas: int = 1) -> list[Change]:
+async def apply(
+    client: Client,
+    replicas: int = 1,
+    streams: Sequence[Stream] = STREAMS,
+    *,
+    shrink: bool = False,
+) -> list[Change]:
     """Make every stream and every consumer what the topology says; none twice, none lost.
+
+    A stream that would have to forget events, or would be fuller than full, is kept as it is: the
+    change says so, and what would come of it.
 
     Args:
         client: connected as `provision`.
         replicas: how many servers of the cluster keep each stream: 1, 3 or 5.
+        streams: the topology's, each with how long and how much it is to keep.
+        shrink: make a stream smaller all the same.
 
     Raises:
         ProvisionError: something is there that cannot be changed, or the server refuses.
     """
     changes = [
-        *[await _apply_stream(client, stream_config(stream, replicas)) for stream in STREAMS],
+        *[await _apply_stream(client, stream_config(s, replicas), shrink) for s in streams],
         *[
             await apply_consumer(client, consumer.stream, consumer_config(consumer))
             for consumer in CONSUMERS
@@ -143,10 +157,12 @@ async def apply(client: Client, replicas: int = 1) -> list[Change]:
     return [change for change in changes if change is not None]
 
 
-async def check(client: Client, replicas: int = 1) -> list[str]:
+async def check(
+    client: Client, replicas: int = 1, streams: Sequence[Stream] = STREAMS
+) -> list[str]:
     """Where NATS differs from the topology, in words; nothing is changed."""
     differences: list[str] = []
-    for stream in STREAMS:
+    for stream in streams:
         found = await _find(client, f"STREAM.INFO.{stream.name}")
         differences += _compared(f"stream {stream.name}", stream_config(stream, replicas), found)
     for consumer in CONSUMERS:
@@ -174,10 +190,10 @@ async def apply_consumer(client: Client, stream: str, wanted: Config) -> Change 
     return Change("changed" if found else "created", f"consumer {name}", tuple(differences))
 
 
-async def _apply_stream(client: Client, wanted: Config) -> Change | None:
+async def _apply_stream(client: Client, wanted: Config, shrink: bool) -> Change | None:
     name = wanted["name"]
-    found = await _find(client, f"STREAM.INFO.{name}")
-    if found is None:
+    info = await _info(client, f"STREAM.INFO.{name}")
+    if info is None:
         try:
             await _ask(client, f"STREAM.CREATE.{name}", wanted)
         except ProvisionError as refused:
@@ -189,6 +205,7 @@ async def _apply_stream(client: Client, wanted: Config) -> Change | None:
                 "let its readers come to its end, delete that stream, and provision again"
             ) from None
         return Change("created", f"stream {name}")
+    found: Config = info["config"]
     differences = drift(wanted, found)
     if not differences:
         return None
@@ -198,16 +215,60 @@ async def _apply_stream(client: Client, wanted: Config) -> Change | None:
             f"stream {name}: {'; '.join(fixed)}. nats-server cannot change that while it keeps the "
             "events: move this stream away (back it up, delete it), and provision again"
         )
+    losses = [] if shrink else await _losses(client, wanted, info)
+    if losses:
+        return Change("kept", f"stream {name}", tuple(losses))
     await _ask(client, f"STREAM.UPDATE.{name}", found | wanted)
     return Change("changed", f"stream {name}", tuple(differences))
 
 
+async def _losses(client: Client, wanted: Config, info: Config) -> list[str]:
+    """What would come of making a stream so small, in words; nothing where nothing would."""
+    name, found, state = wanted["name"], info["config"], info["state"]
+    losses: list[str] = []
+    age = wanted["max_age"]
+    if age and (not found["max_age"] or age < found["max_age"]):
+        begin = datetime.now(UTC) - timedelta(seconds=age / NANOSECONDS)
+        older = state["messages"] - await _newer(client, name, begin)
+        if older > 0:
+            losses.append(
+                f"max_age {_words('max_age', age)} would remove the {older:,} events that are older"
+            )
+    if 0 < wanted["max_bytes"] < state["bytes"]:
+        losses.append(
+            f"max_bytes {wanted['max_bytes']:,} is less than the {state['bytes']:,} that it keeps: "
+            "nothing would be removed, but no new event would be taken until enough have aged out"
+        )
+    return losses
+
+
+async def _newer(client: Client, stream: str, begin: datetime) -> int:
+    """How many messages of the stream were stored since then: the server counts them."""
+    config = {
+        "deliver_policy": "by_start_time",
+        "opt_start_time": begin.isoformat(),
+        "ack_policy": "none",
+        "mem_storage": True,
+        "num_replicas": 1,
+        "inactive_threshold": 5 * NANOSECONDS,
+    }
+    body = {"stream_name": stream, "config": config}
+    subject = f"CONSUMER.CREATE.{stream}"
+    answer = _accepted(subject, await _request(client, subject, body))
+    await _ask(client, f"CONSUMER.DELETE.{stream}.{answer['name']}", {})
+    return int(answer["num_pending"])
+
+
 async def _find(client: Client, subject: str) -> Config | None:
+    info = await _info(client, subject)
+    return None if info is None else info["config"]
+
+
+async def _info(client: Client, subject: str) -> Config | None:
     answer = await _request(client, subject, None)
     if answer.get("error", {}).get("code") == NOT_FOUND:
         return None
-    config: Config = _accepted(subject, answer)["config"]
-    return config
+    return _accepted(subject, answer)
 
 
 async def _ask(client: Client, subject: str, body: Config) -> None:
@@ -218,6 +279,11 @@ def _accepted(subject: str, answer: Config) -> Config:
     if "error" in answer:
         error = answer["error"]
         message = f"nats-server refused {subject}: {error['description']}"
+        if error.get("err_code") == NO_ROOM:
+            message += (
+                ": the streams' max_bytes together are more than its `max_file_store` "
+                "(nats.conf); raise that, or lower them in streams.yaml"
+            )
         raise ProvisionError(message, error.get("err_code"))
     return answer
 

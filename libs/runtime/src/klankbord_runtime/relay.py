@@ -32,8 +32,6 @@ IDLE = 1.0
 RETRY = 0.5
 """Seconds to wait after a round that failed."""
 PARTITIONS_AHEAD = 3
-INBOX_DAYS = 61
-"""Stream age (30 d), outbox (1 d) and dead letters (30 d): after that no event can come again."""
 FORMAT = "outbox_%Y%m%d%H"
 
 
@@ -106,7 +104,7 @@ class Relay:
                 )
             client = self._client()
             await asyncio.gather(
-                *(publish(client, messages) for messages in _by_stream(rows).values())
+                *(publish(client, messages) for messages in by_stream(rows).values())
             )
             await connection.execute(self._queries.note_sent, batches)
         self.refusal = None
@@ -153,14 +151,6 @@ class Relay:
             await connection.execute(
                 self._queries.prune_default, hour - timedelta(hours=self._settings.kept_hours)
             )
-        await self._prune_inbox()
-
-    async def _prune_inbox(self) -> None:
-        """Forget what was handled too long ago to come again, in small transactions."""
-        deleted = "DELETE 1"
-        while deleted != "DELETE 0":
-            async with self._database.transaction() as connection:
-                deleted = await connection.execute(self._queries.prune_inbox, INBOX_DAYS)
 
     async def _too_large(self, connection: Connection) -> bool:
         load = await connection.fetchrow(self._queries.outbox_load)
@@ -182,7 +172,8 @@ class Relay:
             log.warning("%s cannot be made, its hour has begun: rows go to outbox_default", name)
 
 
-def _by_stream(rows: list[Any]) -> dict[str, list[Message]]:
+def by_stream(rows: list[Any]) -> dict[str, list[Message]]:
+    """Rows of the outbox as messages, by the stream that keeps them, in their order."""
     messages: dict[str, list[Message]] = defaultdict(list)
     for row in rows:
         messages[stream_keeping(row["subject"]).name].append(

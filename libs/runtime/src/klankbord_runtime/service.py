@@ -18,7 +18,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from nats.aio.client import Client
@@ -29,7 +29,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from klankbord_runtime import bus, migrate
+from klankbord_runtime import bus, inbox, migrate
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.consumer import BatchConsumer, Handler
 from klankbord_runtime.db import Database, load_queries
@@ -40,6 +40,7 @@ from klankbord_runtime.garbage import collected_by_the_clock
 from klankbord_runtime.http_server import HttpServer, exposition
 from klankbord_runtime.provision import consumer_config, drift
 from klankbord_runtime.relay import Relay
+from klankbord_runtime.republish import Republished, count, republish
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_runtime.subscription import Subscription
 from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
@@ -271,6 +272,29 @@ class Service:
         """Close what `open` opened."""
         await self.database.close()
 
+    async def republish(self, since: datetime, *, dry_run: bool = False) -> Republished:
+        """Publish again what was sent since then, for a bus that lost it; `open` first.
+
+        Args:
+            since: a moment, with its time zone.
+            dry_run: count only; nothing is published.
+
+        Raises:
+            CutShortError: a server did not do its part; says from when to go on.
+            OSError, nats.errors.Error, asyncpg.PostgresError: a server is not there.
+        """
+        until = datetime.now(UTC)
+        if dry_run:
+            return await count(self.database, self._queries, since, until)
+        if not await bus.reachable(self.settings.nats.url):
+            raise ConnectionRefusedError(f"NATS does not answer at {self.settings.nats.url}")
+        await self.broker.connect()
+        self._was_connected = True
+        try:
+            return await republish(self.database, self._queries, self._client(), since, until)
+        finally:
+            await self.broker.stop()
+
     async def _open_database(self) -> None:
         while True:
             try:
@@ -343,6 +367,12 @@ class Service:
         async def tidy() -> None:
             await self._relay.tidy(datetime.now(UTC))
 
+        async def forget_ids() -> None:
+            if self.connected:
+                streams = {s.batches.consumer.stream for s in self._subscriptions}
+                kept = timedelta(hours=self.settings.outbox.kept_hours)
+                await inbox.prune(self.database, self._queries, self._client(), streams, kept)
+
         async def refresh() -> None:
             async with self.database.connection() as connection:
                 for file in self._files.values():
@@ -353,6 +383,7 @@ class Service:
         return [
             _Task("look", LOOK_EVERY, self._look),
             _Task("tidy", TIDY_EVERY, tidy),
+            _Task("forget_ids", TIDY_EVERY, forget_ids),
             _Task("refresh", REFRESH_EVERY, refresh),
         ]
 

@@ -1,6 +1,7 @@
 """The two servers that everything stands on, and how each service gets into them."""
 
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,12 @@ from klankbord_runtime import audit
 from klankbord_runtime.bus import reachable
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import Change, apply, create_database, provision_database
-from klankbord_schemas.topology import inbox_prefix
+from klankbord_schemas.topology import STREAMS, Stream, inbox_prefix
 from klankbord_standalone.credentials import SUPERUSER, Credentials
 from klankbord_standalone.nats_server import NatsServer
 from klankbord_standalone.postgres_server import PostgresServer
+
+log = logging.getLogger(__name__)
 
 DATABASE = "klankbord"
 CONNECT_TIMEOUT = 10.0
@@ -79,13 +82,22 @@ class Installation:
         finally:
             await client.close()
 
-    async def provision(self, replicas: int = 1) -> list[Change]:
-        """Make streams, consumers, roles and schemas what they should be; says what was changed."""
+    async def provision(
+        self, replicas: int = 1, streams: Sequence[Stream] = STREAMS, *, shrink: bool = False
+    ) -> list[Change]:
+        """Make streams, consumers, roles and schemas what they should be; says what was changed.
+
+        Args:
+            replicas: how many servers of the cluster keep each stream.
+            streams: the topology's, each with how long and how much it is to keep.
+            shrink: make a stream smaller even where events are lost by it.
+        """
         changes = await provision_database(self.admin_url, self.credentials.database_passwords())
         async with self.client(PROVISION) as client:
-            on_the_bus = await apply(client, replicas)
-        if on_the_bus:
-            await self.note("bus.provisioned", changes=[str(change) for change in on_the_bus])
+            on_the_bus = await apply(client, replicas, streams, shrink=shrink)
+        done = [str(change) for change in on_the_bus if change.kind != "kept"]
+        if done:
+            await self.note("bus.provisioned", changes=done)
         return changes + on_the_bus
 
     async def note(self, act: str, **details: object) -> None:
@@ -131,6 +143,7 @@ class Servers:
         nats_port: int = 0,
         postgres_port: int = 0,
         postgres_settings: Mapping[str, str] | None = None,
+        streams: Sequence[Stream] = STREAMS,
     ) -> None:
         """Makes the credentials where they are missing; nothing is started yet.
 
@@ -139,7 +152,9 @@ class Servers:
             nats_port: for clients; 0 chooses a free one.
             postgres_port: likewise.
             postgres_settings: more of PostgreSQL's settings, by name.
+            streams: the topology's, each with how long and how much it is to keep.
         """
+        self._streams = streams
         self.credentials = Credentials.create(folder / "credentials")
         self.nats = NatsServer(folder / "nats", self.credentials.authorization(), port=nats_port)
         self.postgres = PostgresServer(
@@ -181,14 +196,18 @@ class Servers:
             await self.nats.start()
             await self.postgres.start()
             await create_database(self.postgres.url, DATABASE)
-            return await self.provision()
+            changes = await self.provision()
         except BaseException:
             await self.stop()
             raise
+        for change in changes:
+            if change.kind == "kept":
+                log.warning("%s\n  `klankbord provision --shrink` does it all the same", change)
+        return changes
 
     async def provision(self) -> list[Change]:
         """Make everything on them what it should be; says what had to be made or changed."""
-        return await self.installation.provision()
+        return await self.installation.provision(streams=self._streams)
 
     async def stop(self) -> None:
         """Stop both in order."""

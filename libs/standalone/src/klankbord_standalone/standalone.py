@@ -15,6 +15,7 @@ from klankbord_standalone.child import ServerFailedError
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.explained import ExplainedError, NothingHereError
 from klankbord_standalone.home import Home, Running
+from klankbord_standalone.retention import streams_kept
 from klankbord_standalone.server import Server
 from klankbord_standalone.servers import Installation, Servers
 from klankbord_standalone.services import (
@@ -60,11 +61,16 @@ async def embedded(home: Home) -> AsyncIterator[Servers]:
     One that crashes is started again, and a user whose credential is made meanwhile is let in.
 
     Raises:
-        ServerFailedError, ProvisionError: why they cannot be had.
+        ServerFailedError, ProvisionError, FileRefusedError: why they cannot be had.
     """
     ports = choose_ports(home.ports())
     home.keep_ports(ports)
-    servers = Servers(home.data, nats_port=ports["nats"], postgres_port=ports["postgres"])
+    servers = Servers(
+        home.data,
+        nats_port=ports["nats"],
+        postgres_port=ports["postgres"],
+        streams=streams_kept(home.config),
+    )
     async with servers:
         starting = asyncio.Lock()
         tasks = [
@@ -144,7 +150,7 @@ async def start(
             installation = servers.installation
         else:
             installation = elsewhere.installation
-            await installation.provision()
+            await installation.provision(streams=streams_kept(home.config))
             home.keep_ports(choose_ports(home.ports()))
         processes = [
             ServiceProcess(

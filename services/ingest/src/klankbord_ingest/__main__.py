@@ -1,4 +1,4 @@
-"""The command `klankbord-ingest`: run, migrate, apply."""
+"""The command `klankbord-ingest`: run, migrate, apply, republish."""
 
 from klankbord_ingest.app import create
 from klankbord_ingest.settings import Settings

@@ -1,4 +1,4 @@
-"""`klankbord-metrics run | migrate | apply`."""
+"""`klankbord-metrics run | migrate | apply | republish`."""
 
 from klankbord_metrics.app import create
 from klankbord_metrics.settings import Settings

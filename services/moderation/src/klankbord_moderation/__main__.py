@@ -1,4 +1,4 @@
-"""`klankbord-moderation run | migrate | apply`."""
+"""`klankbord-moderation run | migrate | apply | republish`."""
 
 from klankbord_moderation.app import create
 from klankbord_moderation.settings import Settings

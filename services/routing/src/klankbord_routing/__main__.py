@@ -1,4 +1,4 @@
-"""`klankbord-routing run | migrate | apply`."""
+"""`klankbord-routing run | migrate | apply | republish`."""
 
 from klankbord_routing.app import create
 from klankbord_routing.settings import Settings

@@ -17,7 +17,7 @@ returning id;
 -- name: prune_inbox
 delete from inbox
 where ctid = any (array(
-    select ctid from inbox where handled < now() - make_interval(days => $1) limit 10000
+    select ctid from inbox where handled < now() - $1::interval limit 10000
 ));
 
 -- name: begin_attempt
@@ -56,6 +56,28 @@ order by batch, position;
 -- name: note_sent
 delete from outbox_pending where batch = any ($1::bigint[]);
 
+-- name: oldest_sent
+select min(recorded) from outbox;
+
+-- name: count_sent
+-- By the noun and the verb of the subject, which say the stream; what waits is not sent yet.
+select array_to_string((string_to_array(subject, '.'))[1:4], '.') as subject, count(*) as events
+from outbox o
+where recorded >= $1 and recorded < $2
+    and not exists (select from outbox_pending p where p.batch = o.batch)
+group by 1;
+
+-- name: fetch_sent
+select recorded, batch, position, id, subject, body
+from outbox o
+where recorded >= $1 and recorded < $4 and (recorded, batch, position) > ($1, $2, $3)
+    and not exists (select from outbox_pending p where p.batch = o.batch)
+order by recorded, batch, position
+limit $5;
+
+-- name: hold_off_erasures
+select pg_advisory_xact_lock_shared(hashtext('erasure ' || current_schema));
+
 -- name: outbox_load
 select
     coalesce(sum(size), 0)::bigint as pending,
@@ -89,7 +111,7 @@ select scope, person from erased_among($1::text[], $2::text[]);
 select pg_advisory_xact_lock(hashtext('erasure ' || current_schema));
 
 -- name: take_time
--- Forgetting may have to read whole tables.
+-- Forgetting may have to read whole tables, and so may counting.
 select set_config('statement_timeout', '0', true);
 
 -- name: note_erased

@@ -7,6 +7,7 @@ from klankbord_standalone.commands.community import community
 from klankbord_standalone.commands.dlq import dlq
 from klankbord_standalone.commands.files import config, policy, routing
 from klankbord_standalone.commands.installing import installing
+from klankbord_standalone.commands.outbox import outbox
 from klankbord_standalone.commands.running import running
 from klankbord_standalone.commands.subscriber import subscriber
 
@@ -24,6 +25,7 @@ for commands in (running, community, installing):
     app.add_typer(commands)
 for name, group in {
     "dlq": dlq,
+    "outbox": outbox,
     "subscriber": subscriber,
     "policy": policy,
     "routing": routing,

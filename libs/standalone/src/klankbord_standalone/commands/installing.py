@@ -16,6 +16,7 @@ from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.handout import hand_out, shares
 from klankbord_standalone.private_file import write_private
+from klankbord_standalone.retention import streams_kept
 from klankbord_standalone.standalone import reach
 
 installing = typer.Typer()
@@ -62,20 +63,36 @@ async def provision(
     check: Annotated[
         bool, typer.Option(help="Change nothing; exit code 1 if something differs.")
     ] = False,
+    shrink: Annotated[
+        bool,
+        typer.Option(
+            "--shrink", help="Let a stream keep less than it does, though events are lost by it."
+        ),
+    ] = False,
 ) -> None:
-    """Make streams, consumers, database roles and schemas what they should be; say what changed."""
+    """Make streams, consumers, database roles and schemas what they should be; say what changed.
+
+    How long and how much each stream keeps is in streams.yaml in the configuration folder, where
+    it is there (docs/operations.md). Exit code 1: a stream was kept as it was, since events would
+    be lost; 3: streams.yaml was refused.
+    """
+    streams = streams_kept(place.home.config)
     async with reach(place.home, place.elsewhere, make=not check) as installation:
         if check:
             async with installation.client(PROVISION) as client:
-                differences = await check_bus(client, replicas)
+                differences = await check_bus(client, replicas, streams)
             for difference in differences:
                 out().print(difference)
             if differences:
                 raise typer.Exit(1)
             out().print("nothing differs")
             return
-        changes = await installation.provision(replicas)
+        changes = await installation.provision(replicas, streams, shrink=shrink)
         for change in changes:
-            out().print(str(change))
-        out().print(f"{len(changes)} changes")
+            out().print(str(change), soft_wrap=True)
+        kept = sum(change.kind == "kept" for change in changes)
+        out().print(f"{len(changes) - kept} changes")
         await tell_head(installation)
+    if kept:
+        out().print(f"{kept} streams were kept as they were: --shrink does it all the same")
+        raise typer.Exit(1)
