@@ -88,15 +88,18 @@ def hash_of(entry: Entry) -> str:
     return hashlib.sha256("\n".join(map(str, words)).encode()).hexdigest()
 
 
-def problems(entries: Iterable[Entry], head: str | None = None) -> Iterator[str]:
+def problems(
+    entries: Iterable[Entry], head: str | None = None, after: Entry | None = None
+) -> Iterator[str]:
     """Where the chain is broken, in words; nothing where it is whole.
 
     Args:
-        entries: all of them, in the order of their numbers.
+        entries: all of them, or all that follow `after`, in the order of their numbers.
         head: a hash that was told once: the entry that has it, and all before it, must be there.
             Without one nobody can see whether the last entries are missing.
+        after: the entry before the first one; none where that is the very first.
     """
-    expected, previous = 1, BEGINNING
+    expected, previous = (1, BEGINNING) if after is None else (after.number + 1, after.hash)
     is_head_there = head is None or head == BEGINNING
     for entry in entries:
         if entry.number != expected:

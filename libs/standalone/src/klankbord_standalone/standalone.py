@@ -40,7 +40,7 @@ class Elsewhere:
     """An existing NATS and PostgreSQL, named by the user instead of the embedded ones."""
 
     def __init__(self, nats_url: str, creds_dir: Path, postgres_url: str) -> None:
-        self.installation = Installation(nats_url, postgres_url, Credentials.create(creds_dir))
+        self.installation = Installation(nats_url, postgres_url, Credentials(creds_dir))
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,7 @@ async def start(
             installation = servers.installation
         else:
             installation = elsewhere.installation
+            Credentials.create(installation.credentials.folder)
             await installation.provision(streams=streams_kept(home.config))
             home.keep_ports(choose_ports(home.ports()))
         processes = [
@@ -226,6 +227,8 @@ async def reach(
         )
         return
     if elsewhere is not None:
+        if make:
+            Credentials.create(elsewhere.installation.credentials.folder)
         yield elsewhere.installation
         return
     if make:

@@ -5,6 +5,7 @@ import typer
 from klankbord_standalone.commands.audit import audit
 from klankbord_standalone.commands.community import community
 from klankbord_standalone.commands.dlq import dlq
+from klankbord_standalone.commands.doctor import doctor
 from klankbord_standalone.commands.files import config, policy, routing
 from klankbord_standalone.commands.installing import installing
 from klankbord_standalone.commands.outbox import outbox
@@ -21,7 +22,7 @@ to who can act on it, and shows in a few honest numbers whether the community gr
 
 Begin with **klankbord demo**, a sample community; then **klankbord up** for your own.""",
 )
-for commands in (running, community, installing):
+for commands in (running, community, installing, doctor):
     app.add_typer(commands)
 for name, group in {
     "dlq": dlq,
