@@ -29,8 +29,6 @@ class Feed:
 
     source: str
     healthy: bool
-    failing_since: datetime | None
-    """When it last succeeded."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ async def _looked_into(connection: Connection, service: str) -> SchemaFacts:
 
 async def _feeds(connection: Connection) -> list[Feed]:
     rows = await connection.fetch(queries.doctor_feeds)
-    return [Feed(row["source"], row["healthy"], row["last_success"]) for row in rows]
+    return [Feed(row["source"], row["healthy"]) for row in rows]
 
 
 async def _audit(installation: Installation) -> list[audit.Entry] | Unknown:

@@ -46,6 +46,8 @@ def modes(machine: MachineFacts) -> Judgement:
         return problem(
             f"others may reach {named(machine.open_files)}", "chmod 600 each; if it was read, renew"
         )
+    if not machine.secrets:
+        return unchecked("there are none here")
     return ok(f"{machine.secrets} keys and passwords, each for its owner alone")
 
 

@@ -15,7 +15,7 @@ from outbox_pending;
 select distinct on (name) name, digest, body from accepted_file order by name, accepted desc, digest;
 
 -- name: doctor_feeds
-select source, healthy, reason, last_success from published_source_health;
+select source, healthy from published_source_health;
 
 -- name: doctor_server
 -- From here on as the role that provisions.
