@@ -131,6 +131,9 @@ def test_who_only_looks_makes_nothing(here: Here) -> None:
             1,
             "klankbord: nothing here yet: klankbord up\n",
         )
+    done = here.run("doctor")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "klankbord up" in done.stdout
     assert list(here.folder.iterdir()) == []
 
     assert here.run("provision").returncode == 0
@@ -186,6 +189,8 @@ def test_up_goes_on_where_it_stopped_and_leaves_nothing_running(here: Here) -> N
         status = json.loads(here.run("status", "--json").stdout)
         assert status["healthy"], status
         assert json.loads(here.run("dlq", "list", "--json").stdout) == []
+        examined = json.loads(here.run("doctor", "--json").stdout)
+        assert examined["well"], examined
         os.kill(up.pid, signal.SIGINT)
         assert up.wait(timeout=60) == 0
         assert [child for child in children if child.is_running()] == []

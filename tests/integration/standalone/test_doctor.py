@@ -12,13 +12,16 @@ import psutil
 import pytest
 from world import Migrated
 
+from klankbord_runtime.permissions import ACCOUNT
+from klankbord_runtime.provision import apply
 from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS
 from klankbord_standalone.command import Place
-from klankbord_standalone.credentials import new_seed
-from klankbord_standalone.doctor import show
+from klankbord_standalone.credentials import Credentials, new_seed
+from klankbord_standalone.doctor import bus, show
 from klankbord_standalone.doctor.examine import Asked, examine
 from klankbord_standalone.doctor.finding import Finding
 from klankbord_standalone.home import Home
+from klankbord_standalone.nats_server import NatsServer
 from klankbord_standalone.servers import Installation, Servers
 from klankbord_standalone.standalone import Elsewhere
 
@@ -107,6 +110,32 @@ async def test_sick_streams_consumers_and_keys_are_found(
     assert found["consumers: lag"].found.startswith("3 events on their way")
     assert await stored(installation) == 2
     assert_tells_no_secret(found, installation)
+
+
+async def test_a_user_who_may_not_say_or_read_what_it_must_is_found(tmp_path: Path) -> None:
+    credentials = Credentials.create(tmp_path / "credentials")
+    accounts = json.loads(credentials.authorization().removeprefix("accounts: "))
+    for user in accounts[ACCOUNT]["users"]:
+        allowed = user["permissions"]["publish"]["allow"]
+        user["permissions"]["publish"]["allow"] = [
+            subject
+            for subject in allowed
+            if not subject.startswith("klankbord.feedback.routed.")
+            and subject != "$JS.API.CONSUMER.INFO.POSTS.metrics-posts"
+        ]
+    server = NatsServer(tmp_path / "nats", f"accounts: {json.dumps(accounts)}")
+    await server.start()
+    try:
+        here = Installation(server.url, "", credentials)
+        async with here.client("provision") as client:
+            await apply(client)
+        found = await bus.gather(here, STREAMS, 1, server.monitor_url)
+    finally:
+        await server.stop()
+    assert {user: whats for user, whats in found.refused.items() if whats} == {
+        "routing": ["publish klankbord.feedback.routed.v1.doctor.doctor"],
+        "metrics": ["read metrics-posts"],
+    }
 
 
 async def test_a_sick_database_is_found(
