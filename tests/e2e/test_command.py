@@ -162,6 +162,17 @@ def test_a_bad_policy_is_refused_with_line_and_fix(here: Here) -> None:
     assert "line 1" in done.stderr
 
 
+@pytest.mark.parametrize("words", [["provision"], ["up"]])
+def test_a_bad_streams_file_is_refused_with_line_and_fix(here: Here, words: list[str]) -> None:
+    (here.folder / "klankbord").mkdir()
+    here.write("klankbord/streams.yaml", "POSTS: {max_bytes: 20GiB}\nDEAD: {max_age: 1h}\n")
+    done = here.run(*words)
+    assert done.returncode == 3
+    assert "line 2: DEAD.max_age" in done.stderr
+    assert "write 1d" in done.stderr
+    assert not (here.folder / "klankbord-data" / "nats").exists()
+
+
 @pytest.mark.parametrize("verb", ["check", "apply"])
 def test_a_file_that_one_service_refuses_comes_into_force_in_none(here: Here, verb: str) -> None:
     """Ingest reads the sources, and metrics does not look at them."""

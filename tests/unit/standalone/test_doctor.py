@@ -245,6 +245,7 @@ MACHINE = MachineFacts(
     secrets=15,
     files={"klankbord.yaml": Written("d1", 0), "policy.yaml": Written("d2", 0)},
     config="/config",
+    stale_permissions=False,
     nats_conf="",
 )
 
@@ -270,6 +271,8 @@ def test_a_machine_that_is_well(check: str) -> None:
         ("keys and passwords", {"secrets": 0}, "not checked", "none"),
         ("configuration", {"files": {"policy.yaml": Written("d", 2)}}, "problem", "(2 problems)"),
         ("configuration", {"files": {}}, "not checked", "/config"),
+        ("NATS: users", {"stale_permissions": None}, "not checked", "no auth.conf"),
+        ("NATS: users", {"stale_permissions": True}, "problem", "not what this build"),
     ],
 )
 def test_a_machine_that_is_not(check: str, sick: dict[str, Any], verdict: str, told: str) -> None:

@@ -71,8 +71,8 @@ def lag(bus: BusFacts) -> Judgement:
     ]
     if late:
         return warning(named(late), "see whether that service runs, and what its log says")
-    waiting = sum(c.waiting for c in _consumers(bus))
-    return ok(f"{waiting:,} events on their way, none older than {length(LATE)}")
+    waiting = [f"{c.name} {c.waiting:,}" for c in _consumers(bus) if c.waiting]
+    return ok(f"on their way: {named(waiting) or 'none'}; none older than {length(LATE)}")
 
 
 def unread(bus: BusFacts) -> Judgement:

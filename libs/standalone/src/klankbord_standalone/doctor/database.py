@@ -128,7 +128,7 @@ async def _schema(installation: Installation, service: str) -> SchemaFacts | Unk
 
 async def _looked_into(connection: Connection, service: str) -> SchemaFacts:
     needed = migrations(f"klankbord_{service}")
-    if not await connection.fetchval("select to_regclass('migration') is not null"):
+    if not await connection.fetchval(queries.doctor_is_migrated):
         names = [migration.name for migration in needed]
         return SchemaFacts(names, [], [], 0, timedelta(), 0, {}, [])
     applied = {

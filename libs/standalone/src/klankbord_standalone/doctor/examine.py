@@ -50,9 +50,9 @@ async def examine(place: Place, asked: Asked) -> list[Finding]:
     """Every check there is; what cannot be checked says why. Nothing is changed, nothing raised."""
     running = place.home.running()
     installation = _installation(place, running)
-    credentials = place.home.data / "credentials"
+    credentials = Credentials(place.home.data / "credentials")
     if installation is not None:
-        credentials = installation.credentials.folder
+        credentials = installation.credentials
     here = await _had(asyncio.to_thread(machine.gather, place.home, credentials))
     addresses = dict(asked.services)
     if running is not None:

@@ -13,6 +13,7 @@ import psutil
 
 from klankbord_runtime.refused import Refused
 from klankbord_standalone.apply import CONFIG, POLICY, ROUTING
+from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.home import Home
 from klankbord_standalone.retention import NAME, parse_streams
 from klankbord_standalone.services import SERVICES
@@ -55,19 +56,21 @@ class MachineFacts:
     """The configuration files that are there, by name."""
     config: str
     """The folder of those."""
+    stale_permissions: bool | None
+    """Whether auth.conf is another one than this build writes; None where there is none."""
     nats_conf: str | None
     """What the embedded nats-server's configuration says; none where there is none."""
 
 
-def gather(home: Home, credentials: Path) -> MachineFacts:
+def gather(home: Home, credentials: Credentials) -> MachineFacts:
     """Look at this machine.
 
     Args:
         home: the installation's folders.
-        credentials: the folder of its keys and passwords.
+        credentials: its keys and passwords.
     """
     nats_conf = home.data / "nats" / "nats.conf"
-    private = list(_private(home, credentials))
+    private = list(_private(home, credentials.folder))
     return MachineFacts(
         python=platform.python_version(),
         packages=dict(_installed()),
@@ -76,6 +79,7 @@ def gather(home: Home, credentials: Path) -> MachineFacts:
         secrets=len(private),
         files=dict(_files(home.config)),
         config=str(home.config),
+        stale_permissions=_stale(credentials, nats_conf.with_name("auth.conf")),
         nats_conf=nats_conf.read_text("utf-8") if nats_conf.exists() else None,
     )
 
@@ -107,6 +111,14 @@ def _private(home: Home, credentials: Path) -> Iterator[Path]:
     running = home.data / "running.json"
     if running.exists():
         yield running
+
+
+def _stale(credentials: Credentials, embedded: Path) -> bool | None:
+    """Whether NATS was given another list of permissions than it should have."""
+    for file in (embedded, credentials.folder / "auth.conf"):
+        if file.exists():
+            return file.read_text("utf-8") != credentials.authorization()
+    return None
 
 
 def _is_open(file: Path) -> bool:

@@ -51,6 +51,18 @@ def modes(machine: MachineFacts) -> Judgement:
     return ok(f"{machine.secrets} keys and passwords, each for its owner alone")
 
 
+def authorization(machine: MachineFacts) -> Judgement:
+    """Whether the list of NATS's users and permissions is the one that this build needs."""
+    if machine.stale_permissions is None:
+        return unchecked("there is no auth.conf here")
+    if machine.stale_permissions:
+        return problem(
+            "auth.conf is not what this build and these keys need",
+            "klankbord credentials FOLDER writes it anew; give it to nats-server and restart that",
+        )
+    return ok("auth.conf is what this build and these keys need")
+
+
 def files(machine: MachineFacts) -> Judgement:
     """Whether the configuration files are well formed."""
     if not machine.files:
@@ -69,5 +81,6 @@ CHECKS: Checks[MachineFacts] = {
     "version": version,
     "disk": disk,
     "keys and passwords": modes,
+    "NATS: users": authorization,
     "configuration": files,
 }

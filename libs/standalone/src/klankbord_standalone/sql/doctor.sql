@@ -1,5 +1,8 @@
 -- What `klankbord doctor` asks. The first half is asked as a service, in its own schema.
 
+-- name: doctor_is_migrated
+select to_regclass('migration') is not null;
+
 -- name: doctor_migrations
 select package, name, checksum from migration;
 
