@@ -65,6 +65,18 @@ async def test_an_age_that_would_remove_events_is_not_applied_unasked(
     assert await installation.audit_head() == head  # nothing was done, so nothing is noted
 
 
+async def test_what_else_differs_is_set_right_all_the_same(installation: Installation) -> None:
+    await say(installation, 3)
+    await asyncio.sleep(1.1)
+    both = kept(max_age=1, max_bytes=100 * 1024 * MIB)
+    changed, left = await installation.provision(streams=both)
+    assert (changed.kind, left.kind) == ("changed", "kept")
+    assert await posts(installation) == 3
+    assert await differences(installation, both) == [
+        "stream POSTS: max_age is 2592000 s, and should be 1 s"
+    ]
+
+
 async def test_a_shorter_age_that_removes_nothing_is_applied(installation: Installation) -> None:
     await say(installation, 3)
     (change,) = await installation.provision(streams=kept(max_age=7 * DAY))

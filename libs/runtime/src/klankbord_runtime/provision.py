@@ -135,8 +135,8 @@ async def apply(
 ) -> list[Change]:
     """Make every stream and every consumer what the topology says; none twice, none lost.
 
-    A stream that would have to forget events, or would be fuller than full, is kept as it is: the
-    change says so, and what would come of it.
+    Where a stream would have to forget events, or would be fuller than full, its age or its size
+    is kept as it is: a change says so, and what would come of it.
 
     Args:
         client: connected as `provision`.
@@ -147,14 +147,13 @@ async def apply(
     Raises:
         ProvisionError: something is there that cannot be changed, or the server refuses.
     """
-    changes = [
-        *[await _apply_stream(client, stream_config(s, replicas), shrink) for s in streams],
-        *[
-            await apply_consumer(client, consumer.stream, consumer_config(consumer))
-            for consumer in CONSUMERS
-        ],
-    ]
-    return [change for change in changes if change is not None]
+    changes: list[Change] = []
+    for stream in streams:
+        changes += await _apply_stream(client, stream_config(stream, replicas), shrink)
+    for consumer in CONSUMERS:
+        change = await apply_consumer(client, consumer.stream, consumer_config(consumer))
+        changes += [] if change is None else [change]
+    return changes
 
 
 async def check(
@@ -190,7 +189,7 @@ async def apply_consumer(client: Client, stream: str, wanted: Config) -> Change 
     return Change("changed" if found else "created", f"consumer {name}", tuple(differences))
 
 
-async def _apply_stream(client: Client, wanted: Config, shrink: bool) -> Change | None:
+async def _apply_stream(client: Client, wanted: Config, shrink: bool) -> list[Change]:
     name = wanted["name"]
     info = await _info(client, f"STREAM.INFO.{name}")
     if info is None:
@@ -204,38 +203,38 @@ async def _apply_stream(client: Client, wanted: Config, shrink: bool) -> Change 
                 "0.1.0 had one called INGEST). If it is Klankbord's: stop what publishes there, "
                 "let its readers come to its end, delete that stream, and provision again"
             ) from None
-        return Change("created", f"stream {name}")
+        return [Change("created", f"stream {name}")]
     found: Config = info["config"]
+    losses = {} if shrink or not drift(wanted, found) else await _losses(client, wanted, info)
+    kept = [Change("kept", f"stream {name}", tuple(losses.values()))] if losses else []
+    wanted = wanted | {field: found[field] for field in losses}
     differences = drift(wanted, found)
     if not differences:
-        return None
+        return kept
     fixed = drift({field: wanted[field] for field in FIXED}, found)
     if fixed:
         raise ProvisionError(
             f"stream {name}: {'; '.join(fixed)}. nats-server cannot change that while it keeps the "
             "events: move this stream away (back it up, delete it), and provision again"
         )
-    losses = [] if shrink else await _losses(client, wanted, info)
-    if losses:
-        return Change("kept", f"stream {name}", tuple(losses))
     await _ask(client, f"STREAM.UPDATE.{name}", found | wanted)
-    return Change("changed", f"stream {name}", tuple(differences))
+    return [Change("changed", f"stream {name}", tuple(differences)), *kept]
 
 
-async def _losses(client: Client, wanted: Config, info: Config) -> list[str]:
-    """What would come of making a stream so small, in words; nothing where nothing would."""
+async def _losses(client: Client, wanted: Config, info: Config) -> dict[str, str]:
+    """What would come of making a stream so small, in words, by the value that would do it."""
     name, found, state = wanted["name"], info["config"], info["state"]
-    losses: list[str] = []
+    losses: dict[str, str] = {}
     age = wanted["max_age"]
-    if age and (not found["max_age"] or age < found["max_age"]):
+    if age and (not found.get("max_age") or age < found["max_age"]):
         begin = datetime.now(UTC) - timedelta(seconds=age / NANOSECONDS)
         older = state["messages"] - await _newer(client, name, begin)
         if older > 0:
-            losses.append(
+            losses["max_age"] = (
                 f"max_age {_words('max_age', age)} would remove the {older:,} events that are older"
             )
     if 0 < wanted["max_bytes"] < state["bytes"]:
-        losses.append(
+        losses["max_bytes"] = (
             f"max_bytes {wanted['max_bytes']:,} is less than the {state['bytes']:,} that it keeps: "
             "nothing would be removed, but no new event would be taken until enough have aged out"
         )
