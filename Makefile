@@ -43,7 +43,7 @@ check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules, secrets
 audit: ## ask for known weaknesses of what the locks name; needs the network, so it is no part of check
 	$(PYTHON) -m venv .tools/audit
 	.tools/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
-	.tools/audit/bin/pip-audit --strict --disable-pip --require-hashes -r requirements.lock -r requirements-deploy.lock
+	.tools/audit/bin/pip-audit --strict --disable-pip --require-hashes $(patsubst %,-r %,$(wildcard requirements*.lock))
 	npm audit --prefix examples
 
 test: setup ## every test, on a real NATS and a real PostgreSQL

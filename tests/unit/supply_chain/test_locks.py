@@ -25,10 +25,8 @@ def committed(pattern: str) -> list[Path]:
 
 
 def test_the_locks_are_found() -> None:
-    assert {file.name for file in committed("*.lock")} == {
-        "requirements.lock",
-        "requirements-deploy.lock",
-    }
+    names = {file.name for file in committed("*.lock")}
+    assert {"requirements.lock", "requirements-deploy.lock"} <= names
     assert ROOT / "examples" / "package-lock.json" in committed("*package-lock.json")
 
 

@@ -13,7 +13,7 @@ from klankbord_standalone.sender import make_secret
 def planted(folder: Path) -> dict[str, str]:
     """One of each kind, made by what makes it, or put together here so that it is nowhere whole."""
     credentials = Credentials.create(folder / "credentials")
-    address = credentials.database_url("postgresql://admin@db.example.org/klankbord", "ingest")
+    address = credentials.database_url("postgresql://admin@db.acme.org/klankbord", "ingest")
     make_secret(folder, "forum")
     return {
         "NATS seed": new_seed(),
@@ -71,6 +71,8 @@ def test_a_file_that_git_does_not_have_yet_is_looked_at(
         '"attributedTo": "p-55579b557896d0ce1764c47fed644f9b"',
         "postgresql://admin:PASSWORD@postgres.example.org/klankbord",
         "postgresql://klankbord_ingest:${PASSWORD}@postgres/klankbord",
+        "postgresql://admin:hush-hush@db.example.org/klankbord",
+        "postgresql://admin:hush-hush@127.0.0.1:5432/klankbord",
         "password = settings.password_file.read_text()",
         "http://127.0.0.1:8080/v1/sources/forum?to=someone@example.org",
     ],
