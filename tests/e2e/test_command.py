@@ -59,7 +59,7 @@ def line(number: int, **other: object) -> str:
 
 def test_help_teaches() -> None:
     told = Here(Path.cwd()).run("--help").stdout
-    words = "up demo import erase-member tail status dlq report subscriber audit"
+    words = "up demo import erase-member tail status dlq report subscriber audit doctor outbox"
     for command in words.split():
         assert command in told
     assert "PATH|URL" in Here(Path.cwd()).run("import", "--help").stdout

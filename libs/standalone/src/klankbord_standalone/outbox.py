@@ -81,14 +81,17 @@ async def replay(
         yield Replayed(service, Counter(told["streams"]), oldest)
 
 
-def show(told: list[Replayed], since: datetime, out: Console) -> None:
+def show(told: list[Replayed], since: datetime, out: Console, *, dry_run: bool) -> None:
     """Print it."""
     table = Table("service", "stream", box=None, header_style="dim")
     table.add_column("events", justify="right")
     for one in told:
         for stream, events in sorted(one.streams.items()):
             table.add_row(one.service, stream, f"{events:,}")
-    out.print(table)
+    total = sum(one.streams.total() for one in told)
+    if total:
+        out.print(table)
+    out.print(f"{total:,} events {'would be' if dry_run else 'were'} said again")
     for one in told:
         if one.oldest is not None and one.oldest > since > EVERYTHING:
             out.print(

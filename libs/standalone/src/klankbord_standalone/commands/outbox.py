@@ -40,6 +40,6 @@ async def outbox_replay(
     if as_json:
         print_json({one.service: vars(one) for one in told})
     else:
-        show_replayed(told, moment, out())
+        show_replayed(told, moment, out(), dry_run=dry_run)
     if any(one.failure for one in told):
         raise typer.Exit(1)
