@@ -67,9 +67,7 @@ def body() -> Element:
                 " for what does not matter to you. Ignore the fields and values that you do not "
                 "know: within a major version, optional fields are added. For programs: ",
                 link("asyncapi.yaml", "AsyncAPI"),
-                " and ",
-                link("schemas/", "JSON Schemas"),
-                ".",
+                ", and with each event its JSON Schema.",
             ),
         ),
         contents(),

@@ -34,6 +34,8 @@ from trust import (
 )
 from trust.part import Part
 
+from klankbord_runtime import noise
+
 SEED = 20261122
 
 PARTS = (
@@ -80,6 +82,7 @@ def main() -> int:
         return 0
     # a supervisor says of each process that it starts it again: here that is the plan
     logging.getLogger("klankbord_standalone").setLevel(logging.ERROR)
+    noise.leave_out()
     if given.broken:
         return asyncio.run(_broken(given.broken, given.seed))
     chosen = [part for part in PARTS if part.name in given.parts] or [

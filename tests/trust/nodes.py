@@ -1,15 +1,24 @@
-"""The servers of a NATS cluster, on the loopback address."""
+"""The servers of a NATS cluster, on the loopback address.
+
+They speak TLS as the cluster in `deploy/k8s` does: to clients with a certificate of their own, to
+one another with one on either side. openssl makes what cert-manager makes there.
+"""
 
 import json
+import os
 import re
-from collections.abc import Iterable
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 from klankbord_standalone.child import LOOPBACK, free_port
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.nats_server import NatsServer
 
 NODES = 3
+CERTIFIED = f"subjectAltName=IP:{LOOPBACK}\nextendedKeyUsage=serverAuth,clientAuth\n"
 SERVER_NAME = re.compile(r"^server_name: .*$", re.MULTILINE)
 
 
@@ -27,25 +36,60 @@ class Node(NatsServer):
         """
         super().__init__(folder, authorization, port=free_port(), monitor_port=free_port())
         self.node = f"node-{number}"
+        self._tls = folder.parent / "tls"
         self._route = routes[number]
         self._routes = routes
+
+    @property
+    def url(self) -> str:
+        return f"tls://{LOOPBACK}:{self.port}"
 
     def configuration(self) -> str:
         shipped, named = SERVER_NAME.subn(f"server_name: {self.node}", super().configuration())
         assert named == 1
+        tls = {"cert_file": str(self._tls / "tls.crt"), "key_file": str(self._tls / "tls.key")}
         cluster = {
             "name": "klankbord",
             "listen": f"{LOOPBACK}:{self._route}",
             "routes": [f"nats://{LOOPBACK}:{port}" for port in self._routes],
+            "tls": {**tls, "ca_file": str(ca_file(self._tls)), "verify": True},
         }
-        return f"{shipped}\ncluster: {json.dumps(cluster)}\n"
+        return f"{shipped}\ntls: {json.dumps(tls)}\ncluster: {json.dumps(cluster)}\n"
 
 
 def nodes(folder: Path, credentials: Credentials) -> list[Node]:
     """Three that know one another, each with a folder of its own; none is started yet."""
+    certify(folder / "tls")
     routes = [free_port() for _ in range(NODES)]
     authorization = credentials.authorization()
     return [Node(n, folder / f"node-{n}", authorization, routes) for n in range(NODES)]
+
+
+def ca_file(tls: Path) -> Path:
+    """Whom their clients believe."""
+    return tls / "ca.crt"
+
+
+@contextmanager
+def believed(tls: Path) -> Iterator[None]:
+    """Let what this process connects with believe them, as a container of `deploy/k8s` does."""
+    with mock.patch.dict(os.environ, {"SSL_CERT_FILE": str(ca_file(tls))}):
+        yield
+
+
+def certify(folder: Path) -> None:
+    """An authority, and a certificate by it for the loopback address."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    folder.mkdir()
+    (folder / "extensions").write_text(CERTIFIED)
+    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=klankbord")
+    openssl("req", *new, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=nats")
+    signing = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions"]
+    openssl("x509", "-req", "-in", "tls.csr", "-out", "tls.crt", *signing)
 
 
 def url(servers: Iterable[NatsServer]) -> str:

@@ -6,13 +6,15 @@ them are there.
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from nats.aio.client import Client
-from trust.nodes import NODES, Node, nodes, url
+from trust.nodes import NODES, Node, believed, nodes, url
 
 from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.faults import TRANSIENT
@@ -23,6 +25,8 @@ from klankbord_standalone.servers import Installation
 
 BATCHES, BATCH = 30, 50
 
+pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+
 
 @pytest_asyncio.fixture
 async def cluster(tmp_path: Path) -> AsyncIterator[tuple[list[Node], Installation]]:
@@ -31,7 +35,8 @@ async def cluster(tmp_path: Path) -> AsyncIterator[tuple[list[Node], Installatio
     try:
         for node in servers:
             await node.start()
-        yield servers, Installation(url(servers), "", credentials)
+        with believed(tmp_path / "tls"):
+            yield servers, Installation(url(servers), "", credentials)
     finally:
         for node in servers:
             await node.stop()

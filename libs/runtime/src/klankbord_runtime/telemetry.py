@@ -29,6 +29,7 @@ from opentelemetry.trace import (
 )
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from klankbord_runtime import noise
 from klankbord_runtime.deadletter import Reason
 from klankbord_runtime.settings import TelemetrySettings
 from klankbord_schemas.event import Event
@@ -283,3 +284,4 @@ def log_to_stderr(service: str, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for noisy in ("faststream", "nats", "uvicorn.access", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    noise.leave_out()

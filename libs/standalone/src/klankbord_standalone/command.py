@@ -19,6 +19,7 @@ import asyncpg
 import typer
 from nats.errors import Error as NatsError
 
+from klankbord_runtime import noise
 from klankbord_runtime.accepted import Refused
 from klankbord_runtime.permissions import NoOneStreamError
 from klankbord_runtime.provision import ProvisionError
@@ -139,6 +140,7 @@ def command(app: typer.Typer, name: str) -> Callable[[Run], Run]:
 
 
 def _run(called: Coroutine[Any, Any, None]) -> None:
+    noise.leave_out()
     try:
         asyncio.run(called)
     except (KeyboardInterrupt, asyncio.CancelledError):
