@@ -85,10 +85,13 @@ def main() -> int:
     noise.leave_out()
     if given.broken:
         return asyncio.run(_broken(given.broken, given.seed))
-    chosen = [part for part in PARTS if part.name in given.parts] or [
-        part for part in PARTS if not part.by_name
-    ]
-    return asyncio.run(_run(chosen, given.seed))
+    return asyncio.run(_run(chosen(given.parts), given.seed))
+
+
+def chosen(names: Sequence[str]) -> list[Part]:
+    """The parts of these names; without names all but those that run only by name."""
+    named = [part for part in PARTS if part.name in names]
+    return named or [part for part in PARTS if not part.by_name]
 
 
 async def _run(parts: Sequence[Part], seed: int) -> int:

@@ -30,7 +30,7 @@ from klankbord_runtime.provision import Change
 from klankbord_schemas.topology import STREAMS
 from klankbord_standalone.servers import Installation, Servers
 
-NO_MAJORITY = 8.0
+NO_MAJORITY = 6.0
 """Seconds in which one node of three is left, and JetStream takes nothing."""
 WHOLE_WITHIN = 60.0
 

@@ -8,7 +8,7 @@ import pages
 import pytest
 from figures import Row
 from trust import docs
-from trust.__main__ import PARTS, verdict
+from trust.__main__ import PARTS, chosen, verdict
 from trust.part import Part, Say
 
 
@@ -40,6 +40,12 @@ async def test_a_row_that_is_owed_and_not_told_has_failed() -> None:
 def test_no_row_is_owed_by_two_parts() -> None:
     owed = [name for part in PARTS for name in part.owes]
     assert len(owed) == len(set(owed))
+
+
+def test_what_installs_another_build_runs_only_by_its_name() -> None:
+    assert {part.name for part in PARTS} - {part.name for part in chosen([])} == {"upgrade"}
+    assert [part.name for part in chosen(["upgrade"])] == ["upgrade"]
+    assert [part.name for part in chosen(["cluster", "audit"])] == ["cluster", "audit"]
 
 
 def test_a_breach_makes_the_command_fail_and_what_was_skipped_is_said(
