@@ -19,7 +19,7 @@ if (!servers) {
 }
 
 const schema = new URL(
-  "../libs/schemas/golden/v1/feedback.routed/schema.json",
+  "../docs/schemas/org.klankbord.feedback.routed.v1.json",
   import.meta.url,
 );
 const isFeedbackRouted = addFormats(new Ajv2020({ strict: false })).compile(
@@ -28,7 +28,7 @@ const isFeedbackRouted = addFormats(new Ajv2020({ strict: false })).compile(
 
 const user = `subscriber-${name}`;
 const connection = await connect({
-  servers,
+  servers: servers.split(","), // those of a cluster
   authenticator: nkeyAuthenticator(Buffer.from(readFileSync(seedFile, "utf8").trim())),
   inboxPrefix: `_INBOX_${user}`,
   maxReconnectAttempts: -1,

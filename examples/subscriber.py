@@ -16,6 +16,7 @@ import signal
 import sys
 
 import nats
+import nats.errors
 
 from klankbord_schemas import FeedbackRouted
 
@@ -25,7 +26,10 @@ STREAM = "ROUTING"
 async def main(name: str, seed_file: str, url: str) -> None:
     user = f"subscriber-{name}"
     client = await nats.connect(
-        url, nkeys_seed=seed_file, inbox_prefix=f"_INBOX_{user}", max_reconnect_attempts=-1
+        url.split(","),  # the servers of a cluster
+        nkeys_seed=seed_file,
+        inbox_prefix=f"_INBOX_{user}",
+        max_reconnect_attempts=-1,
     )
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -36,6 +40,9 @@ async def main(name: str, seed_file: str, url: str) -> None:
         try:
             messages = await feedback.fetch(100, timeout=1)
         except TimeoutError:
+            continue
+        except nats.errors.Error:  # the server is away, or a cluster chooses a leader
+            await asyncio.sleep(1)
             continue
         for message in messages:
             event = FeedbackRouted.from_json(message.data)
