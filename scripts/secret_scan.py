@@ -81,10 +81,16 @@ def scan(files: Iterable[Path]) -> list[Finding]:
 
 
 def repository() -> list[Path]:
-    """Every file that git has, or would take with `git add --all`."""
+    """Every file that git has, or would take with `git add --all`.
+
+    Raises:
+        SystemExit: git does not say; says what to do.
+    """
     asked = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    paths = (ROOT / name for name in told.split("\0") if name)
+    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    if told.returncode != 0:
+        raise SystemExit(f"{ROOT} is no clone ({told.stderr.strip()}): name the files to look at")
+    paths = (ROOT / name for name in told.stdout.split("\0") if name)
     return [path for path in paths if path.is_file()]
 
 

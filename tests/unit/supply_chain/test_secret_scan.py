@@ -64,6 +64,15 @@ def test_a_file_that_git_does_not_have_yet_is_looked_at(
     ]
 
 
+def test_where_there_is_no_clone_it_does_not_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setattr(secret_scan, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match="is no clone"):
+        secret_scan.repository()
+
+
 @pytest.mark.parametrize(
     "text",
     [
