@@ -25,9 +25,9 @@ $(VENV)/.deploy-ready: $(VENV)/.ready requirements-deploy.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
 	@touch $@
 
-setup-system: ## install what some tests need from Debian (root): PostgreSQL, Redis, Prometheus, Node.js, Chromium
+setup-system: ## install what some tests need from Debian (root): PostgreSQL, Redis, Prometheus, openssl, Node.js, Chromium
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends postgresql redis-server prometheus chromium $$(command -v npm >/dev/null || echo nodejs npm)
+	apt-get install -y -q --no-install-recommends postgresql redis-server prometheus openssl chromium $$(command -v npm >/dev/null || echo nodejs npm)
 
 demo: setup ## play a sample community through every service and show what a community manager sees
 	$(BIN)/klankbord demo

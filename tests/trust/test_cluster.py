@@ -25,7 +25,10 @@ from klankbord_standalone.servers import Installation
 
 BATCHES, BATCH = 30, 50
 
-pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not shutil.which("openssl"), reason="openssl comes with setup-system"),
+]
 
 
 @pytest_asyncio.fixture
