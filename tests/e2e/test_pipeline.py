@@ -10,14 +10,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 import pytest_asyncio
 from stage import Stage, stage, submission
 from world import eventually
 
 BUG = "The app crashes on start: error 500 every time."
 SPAM = "Free money, click here now"
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -129,20 +127,3 @@ async def handled(scene: Stage, service: str, consumer: str) -> int:
     )
     count: int = row["handled"]
     return count
-
-
-async def test_one_trace_shows_a_post_in_every_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KLANKBORD_TELEMETRY__TRACE_RATIO", "0")
-    async with stage() as scene:
-        traceparent = f"00-{TRACE}-00f067aa0ba902b7-01"
-        await scene.forum.send({"posts": [submission(1, BUG)]}, traceparent=traceparent)
-        await scene.forum.send({"posts": [submission(2, BUG)]})
-        await scene.settled()
-        traced = {
-            service: [line for line in lines if line.get("trace_id") == TRACE]
-            for service, lines in scene.logs().items()
-        }
-        (routed,) = [e for e in await scene.events("ROUTING") if e["traceparent"] == traceparent]
-    assert set(traced) == {"ingest", "moderation", "routing", "metrics"}
-    assert all(traced.values()), traced
-    assert routed["data"]["intent"] == "bug"

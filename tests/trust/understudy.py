@@ -25,6 +25,7 @@ from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.consumer import BatchConsumer, Handler, Received
 from klankbord_runtime.db import Queries, load_queries
 from klankbord_runtime.service import Service
+from klankbord_runtime.tracing import Traced
 from klankbord_runtime.work import Work
 from klankbord_schemas import PostReceived
 from klankbord_schemas.topology import stream_keeping
@@ -66,10 +67,12 @@ def acknowledge_before_commit() -> None:
     """The server forgets an event before its effect is on the disk."""
     run = BatchConsumer._run
 
-    async def acknowledged_first(self: BatchConsumer, received: Sequence[Received]) -> None:
+    async def acknowledged_first(
+        self: BatchConsumer, received: Sequence[Received], traced: Traced
+    ) -> None:
         await self._ack([one.message for one in received])
         await asyncio.sleep(BETWEEN)
-        await run(self, received)
+        await run(self, received, traced)
 
     BatchConsumer._run = acknowledged_first  # type: ignore[method-assign]
 

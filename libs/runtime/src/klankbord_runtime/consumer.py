@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -34,7 +35,8 @@ from klankbord_runtime.deadletter import Breaker, DeadLetters, Reason
 from klankbord_runtime.erasure import Erasures
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.puller import Delivery, Puller, delivery_of
-from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
+from klankbord_runtime.telemetry import RuntimeMetrics
+from klankbord_runtime.tracing import Traced, Tracing
 from klankbord_runtime.work import Work
 from klankbord_schemas.catalogue import EventClass
 from klankbord_schemas.event import Event
@@ -206,20 +208,27 @@ class BatchConsumer:
 
     async def _handle_together(self, received: Sequence[Received]) -> list[Received]:
         """Run a batch in one transaction; gives back what must be run alone."""
-        try:
-            await self._run(received)
-        except TRANSIENT as error:
-            await self._later([r.message for r in received], error)
-        except Exception:
-            log.exception(
-                "%s: a batch of %d failed, each runs alone", self.consumer.name, len(received)
-            )
-            return list(received)
-        else:
-            await self._ack([one.message for one in received])
-            if self._given_back and all(one.delivery.deliveries == 1 for one in received):
-                self._given_back.clear()  # redeliveries come first: what is left went elsewhere
+        with self._traced(received) as traced:
+            try:
+                await self._run(received, traced)
+            except TRANSIENT as error:
+                traced.failed(error)
+                await self._later([r.message for r in received], error)
+            except Exception as error:
+                traced.failed(error)
+                log.exception(
+                    "%s: a batch of %d failed, each runs alone", self.consumer.name, len(received)
+                )
+                return list(received)
+            else:
+                await self._ack([one.message for one in received])
+                if self._given_back and all(one.delivery.deliveries == 1 for one in received):
+                    self._given_back.clear()  # redeliveries come first: the rest went elsewhere
         return []
+
+    def _traced(self, received: Sequence[Received]) -> contextlib.AbstractContextManager[Traced]:
+        carried = [(one.event.id, one.event.traceparent) for one in received]
+        return self._tracing.processing(self.consumer, carried)
 
     async def _handle_alone(self, one: Received) -> None:
         place = one.place
@@ -237,40 +246,44 @@ class BatchConsumer:
             await self._later([one.message], error)
 
     async def _try(self, one: Received, place: int, attempts: int) -> None:
-        try:
-            await self._run([one])
-        except TRANSIENT:
-            # taken back at its next delivery: the database may be what is away
-            self._not_its_fault.add(place)
-            raise
-        except asyncio.CancelledError:
-            # the service stops, and what is remembered here goes with it
-            with contextlib.suppress(*TRANSIENT):
-                await self._note(self._queries.take_back_attempt, place)
-            raise
-        except Exception as error:
-            log.exception("%s: event %s failed alone", self.consumer.name, one.event.id)
-            await self._note(self._queries.note_problem, place, _why(error))
-            if attempts < ATTEMPTS:
-                self._suspects.add(place)  # its next delivery must not fail a batch again
-                await self._nak([one.message], random.uniform(*RETRY_AFTER))  # noqa: S311
+        with self._traced([one]) as traced:
+            try:
+                await self._run([one], traced)
+            except TRANSIENT as error:
+                traced.failed(error)
+                # taken back at its next delivery: the database may be what is away
+                self._not_its_fault.add(place)
+                raise
+            except asyncio.CancelledError:
+                # the service stops, and what is remembered here goes with it
+                with contextlib.suppress(*TRANSIENT):
+                    await self._note(self._queries.take_back_attempt, place)
+                raise
+            except Exception as error:
+                traced.failed(error)
+                told = {"event_id": str(one.event.id)}
+                log.exception(
+                    "%s: event %s failed alone", self.consumer.name, one.event.id, extra=told
+                )
+                await self._note(self._queries.note_problem, place, _why(error))
+                if attempts < ATTEMPTS:
+                    self._suspects.add(place)  # its next delivery must not fail a batch again
+                    await self._nak([one.message], random.uniform(*RETRY_AFTER))  # noqa: S311
+                else:
+                    await self._give_up(one, place, _why(error))
             else:
-                await self._give_up(one, place, _why(error))
-        else:
-            await self._note(self._queries.forget_attempt, place)
-            await self._ack([one.message])
+                await self._note(self._queries.forget_attempt, place)
+                await self._ack([one.message])
 
     async def _give_up(self, one: Received, place: int, problem: str) -> None:
         """Dead-letter it. Where the breaker forbids that, its attempts begin anew."""
         await self._bury(one.message, "bug", problem)
         await self._note(self._queries.forget_attempt, place)
 
-    async def _run(self, received: Sequence[Received]) -> None:
+    async def _run(self, received: Sequence[Received], traced: Traced) -> None:
         events = {one.event.id: one.event for one in received}
-        with (
-            self._metrics.batch_seconds.labels(self.consumer.name).time(),
-            self._tracing.batch(self.consumer, list(events.values())),
-        ):
+        begun = time.perf_counter()
+        try:
             async with self._work() as work:
                 taken = await work.connection.fetch(
                     self._queries.take_fresh, self.consumer.name, list(events)
@@ -282,6 +295,10 @@ class BatchConsumer:
                 kept = await self._erasures.without_erased(work.connection, fresh)
                 if kept:
                     await self._handle(kept, work)
+        finally:
+            self._metrics.batch_seconds.labels(self.consumer.name).observe(
+                time.perf_counter() - begun, traced.exemplar
+            )
         self._metrics.last_batch.labels(self.consumer.name).set_to_current_time()
         self._metrics.handled.labels(self.consumer.name).inc(len(fresh))
         self._metrics.repeated.labels(self.consumer.name).inc(len(received) - len(fresh))
@@ -306,6 +323,8 @@ class BatchConsumer:
         except TRANSIENT as error:
             await self._later([message], error)
             return
+        place = delivery_of(message).stream_sequence
+        self._tracing.dead_letter(self.consumer, place, message.data, reason, detail)
         self._metrics.dead_lettered.labels(self.consumer.name, reason).inc()
 
     async def _ack(self, messages: Sequence[Msg]) -> None:

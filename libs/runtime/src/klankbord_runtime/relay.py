@@ -8,7 +8,7 @@ again, with the same ids. No high-water mark is kept, because batches commit out
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from klankbord_runtime.db import Connection, Database, Queries
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.settings import OutboxSettings
 from klankbord_runtime.telemetry import RuntimeMetrics
+from klankbord_runtime.tracing import Tracing
 from klankbord_schemas.topology import stream_keeping
 
 log = logging.getLogger(__name__)
@@ -45,12 +46,14 @@ class Relay:
         queries: Queries,
         settings: OutboxSettings,
         metrics: RuntimeMetrics,
+        tracing: Tracing,
     ) -> None:
         self._database = database
         self._client = client
         self._queries = queries
         self._settings = settings
         self._metrics = metrics
+        self._tracing = tracing
         self._committed = asyncio.Event()
         self.full = False
         """Whether so much is waiting, or kept, that the doors must push back."""
@@ -102,14 +105,17 @@ class Relay:
                     f"{expected} events are to be sent and {len(rows)} are in the outbox: "
                     "it was changed by hand; nothing is noted as sent"
                 )
-            client = self._client()
             await asyncio.gather(
-                *(publish(client, messages) for messages in by_stream(rows).values())
+                *(self._publish(stream, messages) for stream, messages in by_stream(rows).items())
             )
             await connection.execute(self._queries.note_sent, batches)
         self.refusal = None
         self._metrics.published.inc(len(rows))
         return len(batches)
+
+    async def _publish(self, stream: str, messages: Sequence[Message]) -> None:
+        with self._tracing.publishing(stream, [(one.id, one.body) for one in messages]):
+            await publish(self._client(), messages)
 
     async def look(self) -> None:
         """See how much waits and how much is kept."""

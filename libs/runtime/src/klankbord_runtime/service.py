@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -29,7 +30,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from klankbord_runtime import bus, inbox, migrate
+from klankbord_runtime import bus, inbox, migrate, otlp
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.consumer import BatchConsumer, Handler
 from klankbord_runtime.db import Database, load_queries
@@ -43,7 +44,8 @@ from klankbord_runtime.relay import Relay
 from klankbord_runtime.republish import Republished, count, republish
 from klankbord_runtime.settings import ServiceSettings
 from klankbord_runtime.subscription import Subscription
-from klankbord_runtime.telemetry import RuntimeMetrics, Tracing
+from klankbord_runtime.telemetry import RuntimeMetrics
+from klankbord_runtime.tracing import Answering, Tracing
 from klankbord_runtime.watchdog import EXIT_CODE, Watchdog
 from klankbord_runtime.work import Work
 from klankbord_schemas import topology
@@ -79,7 +81,12 @@ class Service:
         self.registry = CollectorRegistry()
         self.metrics = RuntimeMetrics(self.registry, name)
         self.metrics.ready.set_function(lambda: not self.problems)
-        self.tracing = Tracing(name, settings.telemetry)
+        resource, endpoint = otlp.resource_of(name), settings.telemetry.otlp_endpoint
+        spans = None if endpoint is None else otlp.Spans(endpoint)
+        self.tracing = Tracing(resource, settings.telemetry.trace_ratio, spans)
+        self._sent_metrics = (
+            None if endpoint is None else otlp.Metrics(endpoint, resource, self.registry.collect)
+        )
         self.database = Database(
             settings.postgres.connection_url(),
             name,
@@ -89,7 +96,12 @@ class Service:
         self.broker = bus.make_broker(name, settings.nats, self._bus_error, self._bus_reconnected)
         self._queries = load_queries("klankbord_runtime")
         self._relay = Relay(
-            self.database, self._client, self._queries, settings.outbox, self.metrics
+            self.database,
+            self._client,
+            self._queries,
+            settings.outbox,
+            self.metrics,
+            self.tracing,
         )
         self._dead_letters = DeadLetters(self._client)
         self.erasures = Erasures(name, self.database, self._queries)
@@ -170,8 +182,16 @@ class Service:
         return hook
 
     def route(self, path: str, endpoint: Endpoint, methods: list[str]) -> None:
-        """Serve a path."""
-        self._routes.append(Route(path, endpoint, methods=methods))
+        """Serve a path. The endpoint finds how its request is traced with `answering`."""
+
+        async def traced(request: Request) -> Response:
+            with self.tracing.request(request, path) as answering:
+                request.state.answering = answering
+                response = await endpoint(request)
+                answering.status = response.status_code
+            return response
+
+        self._routes.append(Route(path, traced, methods=methods))
 
     def ready_when(self, check: Check) -> None:
         """Be ready only while this gives None; else it says why not."""
@@ -361,7 +381,13 @@ class Service:
                 await self.broker.stop()
         self._watchdog.stop()
         await self.database.close()
-        await asyncio.to_thread(self.tracing.close)
+        await self._send_metrics()
+        await asyncio.to_thread(self._close_telemetry)
+
+    def _close_telemetry(self) -> None:
+        self.tracing.close()
+        if self._sent_metrics is not None:
+            self._sent_metrics.close()
 
     def _own(self) -> list[_Task]:
         async def tidy() -> None:
@@ -380,12 +406,16 @@ class Service:
             if all(file.accepted for file in self._files.values()):
                 self._files_in_force.set()
 
-        return [
+        own = [
             _Task("look", LOOK_EVERY, self._look),
             _Task("tidy", TIDY_EVERY, tidy),
             _Task("forget_ids", TIDY_EVERY, forget_ids),
             _Task("refresh", REFRESH_EVERY, refresh),
         ]
+        if self._sent_metrics is not None:
+            every = self.settings.telemetry.metrics_every
+            own.append(_Task("send metrics", every, self._send_metrics))
+        return own
 
     async def _repeat(self, task: _Task) -> None:
         while True:
@@ -398,6 +428,10 @@ class Service:
                 self.metrics.tick_failures.labels(task.name).inc()
                 log.exception("%s failed", task.name)
             await asyncio.sleep(task.seconds)
+
+    async def _send_metrics(self) -> None:
+        if self._sent_metrics is not None:
+            self._sent_metrics.send(time.time())
 
     async def _look(self) -> None:
         """See whether the service is fit for work; `/readyz` says what this found."""
@@ -472,6 +506,12 @@ class Service:
 
     async def _metrics(self, request: Request) -> Response:
         return exposition(self.registry, request)
+
+
+def answering(request: Request) -> Answering:
+    """How this request of a service's own door is traced."""
+    found: Answering = request.state.answering
+    return found
 
 
 async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:

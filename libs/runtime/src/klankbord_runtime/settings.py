@@ -72,7 +72,10 @@ class TelemetrySettings(Block):
     trace_ratio: float = Field(default=0.01, ge=0, le=1)
     """Which part of the traces that start here is recorded; one that comes in keeps its mark."""
     otlp_endpoint: str | None = None
-    """Where spans are sent (OTLP over HTTP): `http://collector:4318`; none sends them nowhere."""
+    """Where spans and metrics are sent (OTLP over HTTP): `http://collector:4318`; none sends them
+    nowhere. `OTEL_EXPORTER_OTLP_HEADERS` and `…_CERTIFICATE` are honoured."""
+    metrics_every: float = Field(default=60, ge=1)
+    """Seconds between two times that all metrics are sent there."""
 
 
 class ServiceSettings(BaseSettings):

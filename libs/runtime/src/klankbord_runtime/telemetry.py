@@ -1,48 +1,22 @@
-"""What a service tells of itself: logs in JSON, traces across the bus, metrics of its own."""
+"""What a service tells of itself: metrics that all services have, and logs in JSON."""
 
 import json
 import logging
-import re
-import secrets
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, get_args
+from typing import get_args
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import (
-    Link,
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    TraceFlags,
-    format_trace_id,
-    set_span_in_context,
-)
+from opentelemetry.trace import format_span_id, format_trace_id
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from klankbord_runtime import noise
 from klankbord_runtime.deadletter import Reason
-from klankbord_runtime.settings import TelemetrySettings
-from klankbord_schemas.event import Event
-from klankbord_schemas.topology import Consumer
 
-log = logging.getLogger(__name__)
-
-WELL_FORMED = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 VERSION = version("klankbord-runtime")
 """The version of this build: all its packages are released together, under one number."""
-MOST_LINKS = 128
-"""OpenTelemetry's own default limit of links on a span."""
 
 
 class RuntimeMetrics:
@@ -142,114 +116,8 @@ class RuntimeMetrics:
             self.dead_lettered.labels(consumer, reason)
 
 
-class Tracing:
-    """One post's way through the services.
-
-    A trace begins at a door; events carry its `traceparent`. A batch is one span, linked to the
-    recorded traces of its events, and each of those gets a span of its own: so one trace shows
-    every service, and a batch of thousands costs one span.
-    """
-
-    def __init__(self, service: str, settings: TelemetrySettings) -> None:
-        self._provider = TracerProvider(
-            resource=Resource.create({"service.name": f"klankbord-{service}"}),
-            sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
-            shutdown_on_exit=False,
-        )
-        if settings.otlp_endpoint is not None:
-            exporter = OTLPSpanExporter(f"{settings.otlp_endpoint.rstrip('/')}/v1/traces")
-            self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self.tracer = self._provider.get_tracer("klankbord")
-        self._ratio = settings.trace_ratio
-
-    def begin(self, incoming: str | None = None) -> str:
-        """The `traceparent` of what a door receives: the one that came with it, else a new one."""
-        if incoming is not None and WELL_FORMED.fullmatch(incoming) and context_of(incoming):
-            return incoming
-        ids = secrets.token_hex(24)
-        trace_id, span_id = ids[:32], ids[32:]
-        sampled = int(trace_id[16:], 16) < self._ratio * 2**64
-        return f"00-{trace_id}-{span_id}-{sampled:02x}"
-
-    @contextmanager
-    def door(self, service: str, traceparent: str | None) -> Iterator[None]:
-        """Trace what a door receives, where its trace is recorded."""
-        context = None if traceparent is None else _recorded(traceparent)
-        if context is None:
-            yield
-            return
-        parent = set_span_in_context(NonRecordingSpan(context))
-        with self.tracer.start_as_current_span(
-            f"receive {service}", context=parent, kind=SpanKind.SERVER
-        ):
-            yield
-            log.info("%s accepted a delivery", service)
-
-    @contextmanager
-    def batch(self, consumer: Consumer, events: Sequence[Event[Any]]) -> Iterator[None]:
-        """Trace the handling of a batch."""
-        recorded = [
-            (event, context)
-            for event in events
-            if event.traceparent is not None and (context := _recorded(event.traceparent))
-        ]
-        attributes = {
-            "messaging.system": "nats",
-            "messaging.operation.type": "process",
-            "messaging.operation.name": "process",
-            "messaging.destination.name": consumer.stream,
-            "messaging.consumer.group.name": consumer.name,
-        }
-        begun = time.time_ns()
-        links = [Link(context) for _, context in recorded[:MOST_LINKS]]
-        with self.tracer.start_as_current_span(
-            f"process {consumer.stream}",
-            links=links,
-            kind=SpanKind.CONSUMER,
-            attributes=attributes | {"messaging.batch.message_count": len(events)},
-        ) as span:
-            yield
-        for event, context in recorded:
-            own = self.tracer.start_span(
-                f"process {consumer.name}",
-                context=set_span_in_context(NonRecordingSpan(context)),
-                kind=SpanKind.CONSUMER,
-                links=[Link(span.get_span_context())],
-                attributes=attributes | {"messaging.message.id": str(event.id)},
-                start_time=begun,
-            )
-            own.end()
-            log.info(
-                "%s handled %s",
-                consumer.name,
-                event.type,
-                extra={"trace_id": format_trace_id(context.trace_id), "event_id": str(event.id)},
-            )
-
-    def close(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
-
-
-def context_of(traceparent: str) -> SpanContext | None:
-    """Read a W3C `traceparent` (version 00); None when it is not one."""
-    parts = traceparent.split("-")
-    if [len(part) for part in parts] != [2, 32, 16, 2]:
-        return None
-    try:
-        _, trace_id, span_id, flags = (int(part, 16) for part in parts)
-    except ValueError:
-        return None
-    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
-    return context if context.is_valid else None
-
-
-def _recorded(traceparent: str) -> SpanContext | None:
-    return context_of(traceparent) if traceparent.endswith("1") else None
-
-
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, service, logger, message, and the trace, if any."""
+    """One JSON object a line, with the ids of the trace, the span and the event, if any."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -264,12 +132,12 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        trace_id = getattr(record, "trace_id", None)
-        if trace_id is None:
-            context = trace.get_current_span().get_span_context()
-            trace_id = format_trace_id(context.trace_id) if context.is_valid else None
-        if trace_id is not None:
+        context = trace.get_current_span().get_span_context()
+        if (trace_id := getattr(record, "trace_id", None)) is not None:
             entry["trace_id"] = trace_id
+        elif context.is_valid:
+            entry["trace_id"] = format_trace_id(context.trace_id)
+            entry["span_id"] = format_span_id(context.span_id)
         if (event_id := getattr(record, "event_id", None)) is not None:
             entry["event_id"] = event_id
         if record.exc_info:
@@ -285,3 +153,5 @@ def log_to_stderr(service: str, level: str) -> None:
     for noisy in ("faststream", "nats", "uvicorn.access", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     noise.leave_out()
+    # a collector that is away is told of once (otlp.py), not with every try
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)

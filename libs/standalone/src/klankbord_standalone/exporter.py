@@ -9,6 +9,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import httpx
 from prometheus_client import CollectorRegistry, Metric
@@ -18,7 +19,6 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from typing_extensions import TypeVar
 
 from klankbord_runtime.http_server import HttpServer, exposition
 from klankbord_standalone.explained import UsageError

@@ -35,7 +35,7 @@ from klankbord_ingest.webhook import (
 )
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
-from klankbord_runtime.service import Service
+from klankbord_runtime.service import Service, answering
 from klankbord_schemas.identity import fingerprint
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -96,6 +96,7 @@ class Doors:
             except ClientDisconnect:
                 response = ProblemError(HTTPStatus.BAD_REQUEST, "the body ended early").response()
             except TRANSIENT as error:
+                answering(request).failed(error)
                 log.warning("%s: %s: %s", door, type(error).__name__, error)
                 response = _not_now("the database does not answer").response()
             self._telemetry.requests.labels(door, str(response.status_code)).inc()
@@ -110,7 +111,7 @@ class Doors:
         self._may_accept()
         with self._intake.place() as place:
             body = await _body(request, MAX_BODY_BYTES, place)
-            with self._telemetry.request_seconds.labels("webhook").time():
+            with self._telemetry.answering("webhook", answering(request)):
                 source, delivery = self._sender(request, body)
                 try:
                     submissions = read_whole(content_type, body, source)
@@ -144,7 +145,7 @@ class Doors:
         self._may_accept()
         with self._intake.place() as place:
             body = await _body(request, MAX_IMPORT_BYTES, place)
-            with self._telemetry.request_seconds.labels("import").time():
+            with self._telemetry.answering("import", answering(request)):
                 source = self._import_source(request)
                 handed = read(content_type, body, source)
                 receipt = await self._receive(request, handed.submissions, source, len(body))
@@ -186,11 +187,9 @@ class Doors:
         delivery_id: UUID | None = None,
     ) -> Receipt:
         """Hear the submissions; back when they are committed."""
-        tracing = self._service.tracing
-        traceparent = tracing.begin(request.headers.get("traceparent"))
-        with tracing.door(self._service.name, traceparent):
-            delivery = Delivery(submissions, delivery_id, traceparent, size)
-            receipt = await self._arrivals.write(delivery, source)
+        traceparent = answering(request).traceparent
+        delivery = Delivery(submissions, delivery_id, traceparent, size)
+        receipt = await self._arrivals.write(delivery, source)
         self._telemetry.heard(source.name, *receipt)
         return receipt
 

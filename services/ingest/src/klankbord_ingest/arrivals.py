@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from contextvars import Context
 from dataclasses import dataclass
 
 from klankbord_ingest.sources import Source
@@ -63,7 +64,8 @@ class Arrivals:
         # one that has found nothing more to write is among the writers for a moment yet
         at_work = sum(not writer.done() for writer in self._writers)
         if at_work < min(WRITERS, 1 + self._submissions // WORTH_A_WRITER):
-            writer = asyncio.create_task(self._write_all(), name="arrivals")
+            # in no one's context: what it logs is not of the first delivery's trace alone
+            writer = asyncio.create_task(self._write_all(), name="arrivals", context=Context())
             self._writers.add(writer)
             writer.add_done_callback(self._writers.discard)
         try:

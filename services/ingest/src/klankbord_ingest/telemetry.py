@@ -1,6 +1,8 @@
 """Every metric that ingest emits; what all services emit is in the runtime."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -8,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from klankbord_ingest.sources import Source
 from klankbord_ingest.store import SourceState
 from klankbord_runtime.telemetry import SECONDS
+from klankbord_runtime.tracing import Answering
 
 
 class Telemetry:
@@ -76,6 +79,16 @@ class Telemetry:
         )
         self.last_heard: dict[str, datetime] = {}
         """When each source last handed something in to this process."""
+
+    @contextmanager
+    def answering(self, door: str, answering: Answering) -> Iterator[None]:
+        """Measure how long a request is answered."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - begun
+            self.request_seconds.labels(door).observe(seconds, answering.exemplar)
 
     def heard(self, source: str, received: int, duplicate: int, erased: int) -> None:
         """Count a batch that was heard."""

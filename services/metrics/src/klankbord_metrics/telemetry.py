@@ -7,6 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from klankbord_metrics.communities import Total
+from klankbord_runtime.tracing import exemplar
 from klankbord_schemas import CommunityMeasured, InteractionReceived, PostReceived
 from klankbord_schemas.event import Event
 
@@ -66,7 +67,8 @@ class Telemetry:
         """A batch was written down at that moment."""
         observe = self.counted_latency.observe
         for event in events:
-            observe(max(0.0, (now - event.recordedtime).total_seconds()))
+            waited = max(0.0, (now - event.recordedtime).total_seconds())
+            observe(waited, exemplar(event.traceparent))
 
     def said(self, events: Iterable[Event[Any]]) -> None:
         """These measurements were committed."""

@@ -129,7 +129,8 @@ class Poller:
             document = await asyncio.to_thread(self._reader.read, fetched.body)
         async with self._service.work() as work:
             posts, refused = await asyncio.to_thread(submissions, document, fetched.url, work.now)
-            (receipt,) = await self._ingest.receive([Delivery(posts)], feed.source, work)
+            delivery = Delivery(posts, traceparent=self._service.tracing.begin())
+            (receipt,) = await self._ingest.receive([delivery], feed.source, work)
             answer = Answer(
                 url=fetched.moved_to or due.url,
                 etag=fetched.headers.get("etag"),
