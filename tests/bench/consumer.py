@@ -29,6 +29,7 @@ NAMES = (
     "consumer_vs_raw_on_uvloop",
     "consumer_vs_tutorial",
     "consumer_vs_celery",
+    "telemetry_overhead",
 )
 
 
@@ -40,8 +41,12 @@ class Consumers:
         self._size = size
 
     async def round(self, wanted: Collection[str]) -> Round:
-        """Each once, moderation first."""
+        """Each once, moderation before what it is compared with."""
         found = Round()
+        if "telemetry_overhead" in wanted:
+            await self._compare_telemetry(found)
+        if not set(wanted) - {"telemetry_overhead"}:
+            return found
         own = await self.own()
         if "consumer_vs_raw" in wanted:
             raw = await raw_pace(self._ground, self._size.window, self._size.events)
@@ -61,6 +66,36 @@ class Consumers:
         await self._ground.empty(keep=[MODERATION.stream])
         async with self._ground.running("moderation", ready=False):
             return await self._pace(self._size.window)
+
+    async def _compare_telemetry(self, found: Round) -> None:
+        """What is lost by telling: without, with, with, without, so that a drift cancels out."""
+        untold = await self.untold()
+        told = await self.told() + await self.told()
+        untold += await self.untold()
+        found.values["telemetry_overhead"] = 1 - told / untold
+        found.notes["telemetry_overhead"] = f"1 - {told / 2:,.0f}/s ÷ {untold / 2:,.0f}/s"
+
+    async def told(self) -> float:
+        """Posts a second where everything is told: metrics, and one trace in a hundred, by OTLP."""
+        await self._ground.empty(keep=[MODERATION.stream])
+        port = free_port()
+        address = f"http://{LOOPBACK}:{port}"
+        sink = (sys.executable, "-m", "bench.yardsticks.sink", str(port))
+        variables = {
+            "KLANKBORD_TELEMETRY__OTLP_ENDPOINT": address,
+            "KLANKBORD_TELEMETRY__METRICS_EVERY": "1",  # a minute is longer than this is measured
+        }
+        async with program(self._ground, "sink", sink):
+            await until_reachable(address)
+            async with self._ground.running("moderation", ready=False, told=variables):
+                return await self._pace(self._size.short_window)
+
+    async def untold(self) -> float:
+        """The same where nothing is: no span is made, and nothing counted."""
+        await self._ground.empty(keep=[MODERATION.stream])
+        untold = ("-m", "bench.yardsticks.untold")
+        async with self._ground.running("moderation", ready=False, program=untold):
+            return await self._pace(self._size.short_window)
 
     async def tutorial(self) -> float:
         """The same of the handler that FastStream teaches."""

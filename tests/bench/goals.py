@@ -5,6 +5,7 @@ GOALS: dict[str, tuple[str, str]] = {
     "consumer_vs_raw_on_uvloop": ("ratio", ""),
     "consumer_vs_tutorial": ("ratio", ">= 8"),
     "consumer_vs_celery": ("ratio", ">= 20"),
+    "telemetry_overhead": ("ratio", "<= 0.15"),
     "pipeline_posts_per_s": ("posts/s", ">= 3,000"),
     "pipeline_vs_raw": ("ratio", ">= 0.15"),
     "pipeline_cpu_us": ("µs/post", "<= 600"),

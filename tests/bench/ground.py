@@ -1,17 +1,18 @@
 """An installation to measure: its servers, and each service as a process when it is wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
 import httpx
 from bench.talk import COMMUNITY, SOURCE, policy
 from nats.aio.client import Client
-from stage import fresh_home
+from stage import Understudy, fresh_home
 
 from klankbord_runtime.bus import MAX_ATOMIC_BATCH, Message, publish
 from klankbord_runtime.permissions import PROVISION
@@ -48,7 +49,12 @@ class Ground:
 
     @asynccontextmanager
     async def running(
-        self, *names: str, replicas: int = 1, ready: bool = True
+        self,
+        *names: str,
+        replicas: int = 1,
+        ready: bool = True,
+        told: Mapping[str, str] | None = None,
+        program: Sequence[str] = (),
     ) -> AsyncIterator[list[ServiceProcess]]:
         """These services; they drain and end afterwards, the doors first.
 
@@ -56,8 +62,14 @@ class Ground:
             names: which.
             replicas: how many processes of each.
             ready: whether to wait until they say that they are ready.
+            told: environment variables beside the usual.
+            program: what Python runs for a service, instead of the service as it is shipped.
         """
-        processes = [self._process(name, free_port()) for name in names for _ in range(replicas)]
+        processes = [
+            self._process(name, free_port(), told or {}, program)
+            for name in names
+            for _ in range(replicas)
+        ]
         async with AsyncExitStack() as stack:
             for process in reversed(processes):
                 stack.push_async_callback(process.stop)
@@ -112,9 +124,18 @@ class Ground:
         number: int = await self.database.fetchval(f"select count(*) from {table} where {where}")
         return number
 
-    def _process(self, name: str, port: int) -> ServiceProcess:
-        told = environment(self.home, self.installation, name)
-        return ServiceProcess(name, port, told, self.home.logs / f"{name}.log")
+    def _process(
+        self,
+        name: str,
+        port: int,
+        more: Mapping[str, str] = MappingProxyType({}),
+        program: Sequence[str] = (),
+    ) -> ServiceProcess:
+        told = {**environment(self.home, self.installation, name), **more}
+        log = self.home.logs / f"{name}.log"
+        if program:
+            return Understudy(name, told, log, program)
+        return ServiceProcess(name, port, told, log)
 
 
 @asynccontextmanager

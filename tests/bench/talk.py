@@ -23,6 +23,8 @@ AUTHORS = 5_000
 PLANTED = "Ask for"
 HITS = 0.03
 """The share of posts that hold a term of `terms`."""
+ONE_RECORDED_IN = 100
+"""Of so many traces one is recorded, as by default."""
 REPLIES = 0.5
 SENTENCES_KEPT = 300
 LENGTHS = {1: 15, 2: 20, 3: 20, 4: 15, 6: 18, 9: 12}
@@ -100,7 +102,8 @@ class Talk:
             content=self.text(number),
             language="en",
         )
-        trace = f"00-{number + 1:032x}-{number + 1:016x}-00"
+        is_recorded = number % ONE_RECORDED_IN == 0
+        trace = f"00-{number + 1:032x}-{number + 1:016x}-{is_recorded:02x}"
         return PostReceived.of(said, 1, now + timedelta(milliseconds=3), trace)
 
 

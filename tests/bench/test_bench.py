@@ -48,8 +48,11 @@ async def test_consumers_are_compared_on_the_same_posts(field: Ground) -> None:
     await field.empty()
     talk, now = Talk(SEED), datetime.now(UTC)
     await field.fill(talk.event(number, now) for number in range(TINY.events))
-    found = await Consumers(field, TINY).round({"consumer_vs_raw"})
+    consumers = Consumers(field, TINY)
+    found = await consumers.round({"consumer_vs_raw"})
     assert found.values["consumer_vs_raw"] > 0
+    assert await consumers.told() > 0
+    assert await consumers.untold() > 0
     assert (await Replicas(field, TINY).round(replicas.NAMES)).values["replicas_2_vs_1"] > 0
 
 
