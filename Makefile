@@ -69,7 +69,7 @@ format: setup ## put the code in its form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup ## write docs/asyncapi.yaml, events.md, events.html, schemas/ and licences.md
+docs: setup ## write docs/asyncapi.yaml, events.md, events.html, schemas/, licences.md, the metrics in telemetry.md
 	$(BIN)/python -m scripts.docs
 	$(BIN)/python -m scripts.licences
 

@@ -1,4 +1,5 @@
-"""Write what is generated from the events: docs/asyncapi.yaml, events.md, events.html, schemas.
+"""Write what is generated from the code: docs/asyncapi.yaml, events.md, events.html, schemas, and the
+metrics in telemetry.md.
 
 make docs                          write docs/
 python -m scripts.docs --check     write nothing; name what is stale
@@ -12,6 +13,7 @@ from pathlib import Path
 from scripts.asyncapi import asyncapi
 from scripts.catalogue import catalogue
 from scripts.golden import as_json, broken_promises, published_schema, schema_file
+from scripts.metrics import with_metrics
 from scripts.page import page
 
 from klankbord_schemas import EVENTS
@@ -21,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> int:
     """Write or check. Exit code 1: something is stale, or a stored schema would be broken."""
-    parser = argparse.ArgumentParser(description="Write what is generated from the events.")
+    parser = argparse.ArgumentParser(description="Write what is generated from the code.")
     parser.add_argument("--check", action="store_true", help="write nothing, name what is stale")
     parser.add_argument("--schemas", action="store_true", help="also write the stored schemas")
     arguments = parser.parse_args()
@@ -29,10 +31,12 @@ def main() -> int:
         print(*problems, sep="\n", file=sys.stderr)
         return 1
     docs = ROOT / "docs"
+    telemetry = docs / "telemetry.md"
     texts = {
         docs / "asyncapi.yaml": asyncapi(),
         docs / "events.md": catalogue(),
         docs / "events.html": page(),
+        telemetry: with_metrics(telemetry.read_text("utf-8")),
         **{published_schema(event): as_json(event.json_schema()) for event in EVENTS},
     }
     if arguments.schemas:

@@ -190,8 +190,8 @@ class Past:
         self._read = {key: self._read[key] for key in consumers if key in self._read}
 
 
-class _Families:
-    """The metric families, empty at first."""
+class Families:
+    """Every metric family of the exporter, empty at first."""
 
     def __init__(self) -> None:
         stream, consumer = ["stream"], ["stream", "consumer"]
@@ -269,7 +269,7 @@ def families(answers: Sequence[Answer], asked: int, past: Past) -> list[Metric]:
             of them answered: a stream may be on the one that did not.
         past: what was seen before; what is seen now is added to it.
     """
-    found = _Families()
+    found = Families()
     found.up.add_metric([], 1 if answers else 0)
     for answer, stream in _streams(answers):
         if answer.leads(stream.cluster):
@@ -301,7 +301,7 @@ def _consumers(answers: Sequence[Answer]) -> Iterator[tuple[Answer, _Stream, _Co
                 yield answer, stream, consumer
 
 
-def _tell_stream(found: _Families, stream: _Stream, past: Past) -> None:
+def _tell_stream(found: Families, stream: _Stream, past: Past) -> None:
     label, state = [stream.name], stream.state
     past.note_arrivals(stream.name, state)
     found.messages.add_metric(label, state.messages)
@@ -317,7 +317,7 @@ def _tell_stream(found: _Families, stream: _Stream, past: Past) -> None:
     found.replicas.add_metric(label, 1 + sum(peer.current for peer in others))
 
 
-def _tell_consumer(found: _Families, stream: _Stream, consumer: _Consumer, past: Past) -> None:
+def _tell_consumer(found: Families, stream: _Stream, consumer: _Consumer, past: Past) -> None:
     key, state = (stream.name, consumer.name), stream.state
     found.pending.add_metric(key, consumer.num_pending)
     found.ack_pending.add_metric(key, consumer.num_ack_pending)
@@ -331,7 +331,7 @@ def _tell_consumer(found: _Families, stream: _Stream, consumer: _Consumer, past:
             found.oldest_unread.add_metric(key, came)
 
 
-def _tell_missing(found: _Families, streams: Set[str], consumers: Set[tuple[str, str]]) -> None:
+def _tell_missing(found: Families, streams: Set[str], consumers: Set[tuple[str, str]]) -> None:
     for name in sorted(KNOWN_STREAMS - streams):
         found.stream_missing.add_metric([name], 1)
     for key in sorted(KNOWN_CONSUMERS - consumers):
