@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from starlette.requests import Request
 
+from klankbord_runtime import tracing
 from klankbord_runtime.telemetry import JsonLines
 from klankbord_runtime.tracing import Tracing, carried_by, context_of, exemplar, traceparent_of
 from klankbord_schemas.topology import consumer
@@ -239,6 +241,19 @@ def test_an_event_that_fails_alone_is_sent_in_its_own_trace() -> None:
     (span,) = sent.spans()
     assert trace_of(span) == OTHER_TRACE
     assert_failed(span, "ValueError", "poison")
+
+
+def test_a_door_that_turns_away_thousands_does_not_flood_the_collector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracing, "MOST_ERRORS", 10)
+    monkeypatch.setattr("time.monotonic", lambda: 7.5)
+    sent = Sent()
+    for traceparent in [UNRECORDED] * 50 + [RECORDED] * 20:
+        with sent.tracing.request(request(traceparent=traceparent), "/") as answering:
+            answering.status = 503
+    monkeypatch.undo()
+    assert Counter(trace_of(span) for span in sent.spans()) == {OTHER_TRACE: 10, TRACE: 20}
 
 
 def test_whatever_escapes_is_an_error_too() -> None:

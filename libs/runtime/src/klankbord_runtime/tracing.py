@@ -9,7 +9,8 @@ the recorded events that are in it. So a batch of thousands costs one span and a
 recorded event, or fails: so the normal case costs one span per batch that is thrown away. A request
 that is answered with 5xx, an event that fails alone, and one that becomes a dead letter get theirs
 afterwards, in the trace that the event belongs to. Such a span has status `ERROR`, the exception
-and `error.type`; the trace around it, which was not recorded, is not there.
+and `error.type`; the trace around it, which was not recorded, is not there. Beyond `MOST_ERRORS` a
+second none is sent: they would say no more.
 
 https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/
@@ -61,6 +62,8 @@ SAMPLED, UNSAMPLED = "klankbord", "klankbord.unsampled"
 not recorded."""
 MOST_LINKS = 128
 """OpenTelemetry's own default limit of links on a span."""
+MOST_ERRORS = 100
+"""Of unrecorded traces that are sent in a second: a door may turn away thousands."""
 CLOSE_PATIENCE = 5.0
 """Seconds that what is left gets to be sent when the service ends."""
 
@@ -359,13 +362,23 @@ class _KeepingErrors(SpanProcessor):
 
     def __init__(self, sending: BatchSpanProcessor) -> None:
         self._sending = sending
+        self._second = 0
+        self._errors = 0
 
     def on_end(self, span: ReadableSpan) -> None:
         """Send it, or forget it."""
         scope = span.instrumentation_scope
         is_sampled = scope is None or scope.name != UNSAMPLED
-        if is_sampled or span.status.status_code is StatusCode.ERROR:
+        if is_sampled or (span.status.status_code is StatusCode.ERROR and self._has_room()):
             self._sending.on_end(span)
+
+    def _has_room(self) -> bool:
+        """Whether this second did not have its errors yet."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._errors = second, 0
+        self._errors += 1
+        return self._errors <= MOST_ERRORS
 
     def shutdown(self) -> None:
         """Send what is left, and no more."""
