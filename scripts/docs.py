@@ -1,4 +1,4 @@
-"""Write what is generated from the code: docs/asyncapi.yaml, events.md, events.html, schemas, and the
+"""Write what is generated from the code: docs/asyncapi.yaml, events.md, events.html, schemas, the
 metrics in telemetry.md.
 
 make docs                          write docs/

@@ -2,30 +2,27 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIGTERM
-from typing import Any
 
 import httpx
-import nats
 import pytest
 from nats.aio.client import Client
-from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 from prometheus_client import Metric
+from trust.nodes import NODES, nodes, url
 from world import eventually, post
 
 from klankbord_runtime import provision
-from klankbord_runtime.permissions import ACCOUNT
-from klankbord_runtime.provision import ProvisionError
 from klankbord_schemas.topology import CONSUMERS, STREAMS
 from klankbord_standalone import exporter
 from klankbord_standalone.child import LOOPBACK, Child, free_port
+from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.exporter import Exporter
-from klankbord_standalone.nats_server import find_nats_server
+from klankbord_standalone.nats_server import NatsServer
 from klankbord_standalone.servers import Installation, Servers
 
 
@@ -223,70 +220,28 @@ async def test_the_command_serves_prometheus_and_ends_at_sigterm(
 
 # --- a cluster ---------------------------------------------------------------------------------
 
-CLUSTERED = """
-server_name: {name}
-listen: "127.0.0.1:{client}"
-http: "127.0.0.1:{monitor}"
-jetstream {{ store_dir: "{store}", max_file_store: 1TB, sync_interval: always }}
-cluster {{ name: test, listen: "127.0.0.1:{route}", routes: [{routes}] }}
-accounts {{
-  {account}: {{ jetstream: enabled, users: [{{user: test, password: test}}] }}
-  SYS: {{ users: [{{user: system, password: system}}] }}
-}}
-system_account: SYS
-"""
-
-
-class Cluster:
-    """Three servers, each a process."""
-
-    def __init__(self, children: list[Child], clients: list[int], monitors: list[int]) -> None:
-        self.children = children
-        self.urls = [f"http://{LOOPBACK}:{port}" for port in monitors]
-        self._clients = clients
-
-    async def connect(self) -> Client:
-        return await nats.connect([f"nats://test:test@{LOOPBACK}:{port}" for port in self._clients])
-
 
 @asynccontextmanager
-async def cluster(folder: Path) -> AsyncIterator[Cluster]:
-    clients, monitors, routes = ([free_port() for _ in range(3)] for _ in range(3))
-    others = ", ".join(f'"nats://{LOOPBACK}:{port}"' for port in routes)
-    children: list[Child] = []
+async def cluster(folder: Path) -> AsyncIterator[tuple[Sequence[NatsServer], Client]]:
+    """Three servers that each keep all of it, and a client of theirs."""
+    credentials = Credentials.create(folder / "credentials")
+    servers = nodes(folder, credentials)
     try:
-        for number in range(3):
-            file = folder / f"{number}.conf"
-            told: dict[str, Any] = {
-                "name": f"nats-{number}",
-                "client": clients[number],
-                "monitor": monitors[number],
-                "route": routes[number],
-            }
-            file.write_text(
-                CLUSTERED.format(store=folder / str(number), routes=others, account=ACCOUNT, **told)
-            )
-            command = [str(find_nats_server()), "--config", str(file)]
-            log = folder / f"{number}.log"
-            children.append(await Child.start("nats", command, log=log, dies_by=SIGTERM))
-        yield Cluster(children, clients, monitors)
+        for server in servers:
+            await server.start()
+        installation = Installation(url(servers), "", credentials)
+        async with installation.client("provision") as client:
+            await provision.apply(client, replicas=NODES)
+            yield servers, client
     finally:
-        for child in children:
-            await child.end(SIGTERM, patience=10)
+        for server in servers:
+            await server.stop()
 
 
-async def test_in_a_cluster_each_number_is_that_of_the_leader(tmp_path: Path) -> None:
-    async with cluster(tmp_path) as three, exporting(*three.urls) as e:
-
-        async def elected() -> Client | None:
-            try:
-                client = await three.connect()
-                await provision.apply(client, replicas=3)
-            except (NatsError, OSError, ProvisionError):
-                return None
-            return client
-
-        client = await eventually(elected, seconds=60)
+async def test_in_a_cluster_each_number_is_that_of_the_leader(place: Path) -> None:
+    async with cluster(place) as (servers, client), AsyncExitStack() as stack:
+        urls = [server.monitor_url for server in servers]
+        e = await stack.enter_async_context(exporting(*urls))
         await read_some(client)
 
         async def the_same() -> bool:  # who follows is told a moment later
@@ -295,7 +250,7 @@ async def test_in_a_cluster_each_number_is_that_of_the_leader(tmp_path: Path) ->
             return same and set(values(found, "stream_replicas_current").values()) == {3}
 
         await eventually(the_same, seconds=60)
-        async with exporting(three.urls[0]) as of_one:
+        async with exporting(urls[0]) as of_one:
             alone = await of_one.look()
         pending = values(alone, "consumer_pending")
         assert 0 < len(pending) < len(CONSUMERS), "of one server: what it leads, and no more"
@@ -310,8 +265,7 @@ async def test_in_a_cluster_each_number_is_that_of_the_leader(tmp_path: Path) ->
             return values(await e.look(), "consumer_missing") == gone
 
         await eventually(is_missing, seconds=60)
-        await three.children[0].end(SIGTERM, patience=10)
+        await servers[0].stop()
         found = await e.look()
         assert values(found, "nats_up") == {(): 1}
         assert values(found, "consumer_missing") == {}, "it may be on the one that is away"
-        await client.close()
