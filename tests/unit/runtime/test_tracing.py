@@ -1,5 +1,6 @@
 """Which spans are sent, what they say, and that an error is sent whatever was sampled."""
 
+import asyncio
 import logging
 import threading
 import time
@@ -162,6 +163,17 @@ def test_a_request_that_raises_shows_the_exception(traceparent: str) -> None:
         raise ZeroDivisionError("of all things")
     (span,) = sent.spans()
     assert_failed(span, "ZeroDivisionError", "of all things")
+
+
+@pytest.mark.parametrize("traceparent", [RECORDED, UNRECORDED])
+def test_a_request_that_is_given_up_is_no_error(traceparent: str) -> None:
+    sent = Sent()
+    with (
+        suppress(asyncio.CancelledError),
+        sent.tracing.request(request(traceparent=traceparent), "/"),
+    ):
+        raise asyncio.CancelledError
+    assert {span.status.status_code for span in sent.spans()} <= {StatusCode.UNSET}
 
 
 def assert_failed(span: ReadableSpan, kind: str, message: str) -> None:

@@ -113,8 +113,8 @@ class Answering:
         """What went wrong on our side; None if nothing did."""
         if self.error is not None:
             return type(self.error).__name__
-        if self.status is not None and self.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            return None
+        if self.status is None or self.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return None  # without a status whoever asked has gone, or the service ends
         return str(self.status)
 
 
