@@ -79,10 +79,11 @@ class Traced:
         self.recorded = recorded
         """The events that are in it and whose traces are recorded."""
         self.error: BaseException | None = None
+        self.has_failed = False
 
     def failed(self, error: BaseException) -> None:
         """It fails, and this is why."""
-        self.error = error
+        self.error, self.has_failed = error, True
 
     @property
     def exemplar(self) -> dict[str, str] | None:
@@ -212,7 +213,7 @@ class Tracing:
         name = f"process {consumer.stream}"
         with self._messages(name, SpanKind.CONSUMER, attributes, events) as traced:
             yield traced
-        if traced.error is None:
+        if not traced.has_failed:
             for identity, context in traced.recorded:
                 log.info("%s handled %s", consumer.name, identity, extra=_told(identity, context))
 
@@ -300,6 +301,7 @@ class Tracing:
                     begun=begun,
                 )
                 _end(span, traced.error)
+            traced.error = None  # its frames refer to this: a circle, which would keep the events
 
     def _one(
         self, name: str, kind: SpanKind, attributes: Mapping[str, str | int], event: Carried
@@ -420,6 +422,7 @@ def _end_request(span: Span, answering: Answering) -> None:
         span.set_attribute("error.type", answering.error_type)
         span.set_status(StatusCode.ERROR)
     _end(span, answering.error)
+    answering.error = None  # its frames refer to this: a circle, which would keep the body
 
 
 def _of_request(request: Request, route: str) -> dict[str, str]:
