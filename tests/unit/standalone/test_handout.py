@@ -45,7 +45,12 @@ def test_nats_gets_no_secret_and_postgres_its_superusers_password(tmp_path: Path
     credentials = Credentials.create(tmp_path)
     given = shares(credentials, DATABASE)
     assert given["nats"] == {"auth.conf": credentials.authorization()}
-    assert given["postgres"] == {"password": credentials.password("postgres")}
+    password = credentials.password("postgres")
+    assert given["postgres"]["password"] == password
+    url = urlsplit(given["postgres"]["admin.url"])
+    assert (url.username, unquote(url.password or "")) == ("postgres", password)
+    assert url.netloc.endswith("@database.example:5433")
+    assert (url.path, url.query) == ("/klankbord", "sslmode=verify-full")
 
 
 def test_handed_out_again_it_replaces_what_was_there(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import asyncpg
 import uvloop
 from nats.errors import Error as NatsError
 
+from klankbord_runtime import migrate
 from klankbord_runtime.accepted import Refused
 from klankbord_runtime.audit import NoAuditError
-from klankbord_runtime.migrate import MigrationChangedError, SchemaBehindError, migrate
+from klankbord_runtime.migrate import MigrationChangedError, SchemaBehindError
 from klankbord_runtime.republish import CutShortError
 from klankbord_runtime.service import Service
 from klankbord_runtime.settings import ServiceSettings
@@ -38,7 +39,10 @@ def command(
     parser = argparse.ArgumentParser(prog=f"klankbord-{name}")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("run", help="run until SIGTERM")
-    verbs.add_parser("migrate", help="apply the migrations that are missing")
+    migrating = verbs.add_parser("migrate", help="apply the migrations that are missing")
+    migrating.add_argument(
+        "--wait", action="store_true", help="apply nothing, but wait until none is missing"
+    )
     apply = verbs.add_parser("apply", help="put a configuration file in force for every replica")
     apply.add_argument("name", help="which file, such as policy")
     apply.add_argument("path", type=Path, help="the file to apply")
@@ -59,7 +63,7 @@ def command(
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             if service is None:
-                runner.run(_migrate(settings, name))
+                runner.run(_migrate(settings, name, wait=given.wait))
             elif given.verb == "apply":
                 runner.run(_apply(service, given.name, given.path))
             elif given.verb == "republish":
@@ -74,8 +78,12 @@ def command(
         _end(1, f"klankbord-{name}: {type(error).__name__}: {error}")
 
 
-async def _migrate(settings: ServiceSettings, name: str) -> None:
-    for applied in await migrate(settings.postgres.connection_url(), f"klankbord_{name}", name):
+async def _migrate(settings: ServiceSettings, name: str, *, wait: bool) -> None:
+    where = (settings.postgres.connection_url(), f"klankbord_{name}", name)
+    if wait:
+        await migrate.wait(*where)
+        return
+    for applied in await migrate.migrate(*where):
         print(f"applied {applied}")  # noqa: T201
 
 

@@ -5,7 +5,9 @@ Migrations only expand, so that the build of yesterday runs on the schema of tod
 (docs/adr/0004): a build starts when everything it needs is applied, and tolerates more.
 """
 
+import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -13,6 +15,9 @@ import asyncpg
 
 from klankbord_runtime import audit
 from klankbord_runtime.db import Connection
+from klankbord_runtime.faults import TRANSIENT
+
+log = logging.getLogger(__name__)
 
 RUNTIME = "klankbord_runtime"
 LOCK_TIMEOUT = "5s"
@@ -109,6 +114,46 @@ async def check(connection: Connection, package: str) -> None:
         raise SchemaBehindError(
             f"the database lacks {len(missing)} migrations ({names}): run `{command} migrate` first"
         )
+
+
+async def wait(url: str, package: str, schema: str, seconds: float = 2.0) -> None:
+    """Return when the database is there and its schema is current; nothing is applied.
+
+    For a build that is started together with the job that migrates.
+
+    Args:
+        url: of the database, as the service's own role.
+        package: the service's package.
+        schema: the service's schema.
+        seconds: between two looks.
+
+    Raises:
+        MigrationChangedError: an applied file has other content today.
+    """
+    told = ""
+    while True:
+        reason = await _why_not(url, package, schema)
+        if reason is None:
+            return
+        if reason != told:
+            log.info("waiting: %s", reason)
+            told = reason
+        await asyncio.sleep(seconds)
+
+
+async def _why_not(url: str, package: str, schema: str) -> str | None:
+    try:
+        connection = await asyncpg.connect(url, timeout=10, server_settings={"search_path": schema})
+        try:
+            await check(connection, package)
+        finally:
+            await connection.close()
+    except SchemaBehindError as error:
+        return str(error)
+    except (*TRANSIENT, asyncpg.InvalidAuthorizationSpecificationError) as error:
+        # a role that is not made yet is refused as one with a wrong password is
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 async def _missing(connection: Connection, package: str) -> list[Migration]:

@@ -75,6 +75,14 @@ _OPTIONS = {
             rich_help_panel="Servers",
         ),
     ],
+    "postgres_url_file": Annotated[
+        Path | None,
+        typer.Option(
+            envvar="KLANKBORD_POSTGRES_URL_FILE",
+            help="A file that holds that URI instead, as Kubernetes mounts secrets.",
+            rich_help_panel="Servers",
+        ),
+    ],
 }
 _DEFAULTS: dict[str, Any] = {"data": Path("klankbord-data")}
 
@@ -85,12 +93,16 @@ def place_of(
     nats_url: str | None,
     nats_creds_dir: Path | None,
     postgres_url: str | None,
+    postgres_url_file: Path | None = None,
 ) -> Place:
     """The installation that these options name.
 
     Raises:
         UsageError: only some of the three options of existing servers are there.
+        OSError: the file cannot be read.
     """
+    if postgres_url is None and postgres_url_file is not None:
+        postgres_url = postgres_url_file.read_text("utf-8").strip()
     given = (nats_url, nats_creds_dir, postgres_url)
     if any(given) and not all(given):
         raise UsageError(

@@ -131,10 +131,15 @@ class Credentials:
         Raises:
             CredentialsError: there is no password for it.
         """
-        address = urlsplit(server)
-        place = address.netloc.rpartition("@")[2]
-        password = quote(self.password(name), safe="")
-        return urlunsplit(address._replace(netloc=f"klankbord_{name}:{password}@{place}"))
+        return _as_role(server, f"klankbord_{name}", self.password(name))
+
+    def superuser_url(self, server: str) -> str:
+        """The database's URI as the superuser that PostgreSQL was made with.
+
+        Raises:
+            CredentialsError: there is no password for it.
+        """
+        return _as_role(server, SUPERUSER, self.password(SUPERUSER))
 
     def passfile(self) -> str:
         """The superuser's password for any server, as every client of PostgreSQL reads it from
@@ -243,6 +248,12 @@ class Credentials:
                 f"{file} is not there: `klankbord provision` makes what is missing in this folder, "
                 "or name the folder that has it"
             ) from None
+
+
+def _as_role(server: str, role: str, password: str) -> str:
+    address = urlsplit(server)
+    place = address.netloc.rpartition("@")[2]
+    return urlunsplit(address._replace(netloc=f"{role}:{quote(password, safe='')}@{place}"))
 
 
 def new_seed() -> str:

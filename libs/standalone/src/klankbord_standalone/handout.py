@@ -4,6 +4,7 @@ A folder for each, for its container to mount or for a Kubernetes secret to be m
 
     nats/auth.conf            who may do what: public keys and permissions
     postgres/password         the superuser's
+    postgres/admin.url        the database as the superuser: for provisioning
     <service>/nats.nk         the service's nkey seed
     <service>/postgres.url    the database, with the service's own role and password
     ingest/pseudonym.key      what makes pseudonyms of authors
@@ -30,7 +31,10 @@ def shares(credentials: Credentials, database: str) -> Mapping[str, Share]:
     """
     given: dict[str, dict[str, str]] = {
         "nats": {"auth.conf": credentials.authorization()},
-        "postgres": {"password": credentials.password(SUPERUSER)},
+        "postgres": {
+            "password": credentials.password(SUPERUSER),
+            "admin.url": credentials.superuser_url(database),
+        },
     }
     for name in (service.name for service in SERVICES):
         given[name] = {
