@@ -32,13 +32,14 @@ setup-system: ## install what some tests need from Debian (root): PostgreSQL, Re
 demo: setup ## play a sample community through every service and show what a community manager sees
 	$(BIN)/klankbord demo
 
-check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules, secrets, licences
+check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules, secrets, licences, manifests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy libs services tests examples scripts
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.secret_scan
 	$(BIN)/python -m scripts.licences --check
+	$(BIN)/python -m scripts.manifests
 
 audit: ## ask for known weaknesses of what the locks name; needs the network, so it is no part of check
 	$(PYTHON) -m venv .tools/audit
@@ -46,7 +47,7 @@ audit: ## ask for known weaknesses of what the locks name; needs the network, so
 	.tools/audit/bin/pip-audit --strict --disable-pip --require-hashes $(patsubst %,-r %,$(wildcard requirements*.lock))
 	npm audit --prefix examples
 
-test: setup ## every test, on a real NATS and a real PostgreSQL
+test: setup $(VENV)/.deploy-ready ## every test, on a real NATS and a real PostgreSQL
 	$(BIN)/python -m pytest
 
 bench: setup ## how fast it is, against yardsticks of the same round; writes build/bench.json (≤ 10 min)
