@@ -167,7 +167,19 @@ def prometheus_rule(alerts: str) -> str:
         "spec": {"groups": yaml.safe_load(alerts)["groups"]},
     }
     head = "# Written by `python -m scripts.manifests --rules` from deploy/prometheus/rules.\n"
-    return head + yaml.safe_dump(rule, sort_keys=False, allow_unicode=True, width=100)
+    return head + yaml.dump(rule, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Readable(yaml.SafeDumper):
+    """Writes a text of several lines as such."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Readable.add_representer(str, _text)
 
 
 def main() -> int:
