@@ -4,7 +4,8 @@
 #   klankbord credentials creds --hand-out given --postgres-url postgresql://postgres:5432/klankbord
 #   deploy/k8s/secrets.sh creds given | kubectl apply --server-side -f -
 #
-# One Secret for each folder in `given`, with its name: each pod mounts its own. `credentials` holds
+# One Secret for each folder in `given`, with its name: each pod mounts its own. Yours go there too:
+# `source-secrets` with a file for each webhook source, `postgres-ca` with `ca.crt`. `credentials` holds
 # everything, for the Job `prepare` and the operator's command alone. Nothing is written here.
 set -eu
 if [ ! -f "${1:-}/provision.nk" ] || [ ! -f "${2:-}/nats/auth.conf" ]; then

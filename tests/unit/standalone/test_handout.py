@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from klankbord_schemas.topology import SERVICES
-from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.credentials import Credentials, new_password
 from klankbord_standalone.handout import hand_out, shares
 
 DATABASE = "postgresql://postgres@database.example:5433/klankbord?sslmode=verify-full"
@@ -51,6 +51,17 @@ def test_nats_gets_no_secret_and_postgres_its_superusers_password(tmp_path: Path
     assert (url.username, unquote(url.password or "")) == ("postgres", password)
     assert url.netloc.endswith("@database.example:5433")
     assert (url.path, url.query) == ("/klankbord", "sslmode=verify-full")
+
+
+def test_who_provisions_a_managed_database_is_whom_its_uri_names(tmp_path: Path) -> None:
+    credentials = Credentials.create(tmp_path)
+    password = new_password().strip()
+    managed = f"postgresql://boss:{password}@database.example/klankbord"
+    given = shares(credentials, managed)
+    assert given["postgres"]["admin.url"] == managed
+    for name in NAMES:
+        assert "boss" not in given[name]["postgres.url"]
+        assert password not in given[name]["postgres.url"]
 
 
 def test_handed_out_again_it_replaces_what_was_there(tmp_path: Path) -> None:

@@ -133,12 +133,18 @@ class Credentials:
         """
         return _as_role(server, f"klankbord_{name}", self.password(name))
 
-    def superuser_url(self, server: str) -> str:
-        """The database's URI as the superuser that PostgreSQL was made with.
+    def admin_url(self, server: str) -> str:
+        """The database's URI for provisioning.
+
+        Args:
+            server: as whom it says, if it names a role with a password; else as the superuser
+                `postgres` with the password that is kept here.
 
         Raises:
             CredentialsError: there is no password for it.
         """
+        if urlsplit(server).password:
+            return server
         return _as_role(server, SUPERUSER, self.password(SUPERUSER))
 
     def passfile(self) -> str:

@@ -4,7 +4,7 @@ A folder for each, for its container to mount or for a Kubernetes secret to be m
 
     nats/auth.conf            who may do what: public keys and permissions
     postgres/password         the superuser's
-    postgres/admin.url        the database as the superuser: for provisioning
+    postgres/admin.url        the database as who may make roles: for provisioning
     <service>/nats.nk         the service's nkey seed
     <service>/postgres.url    the database, with the service's own role and password
     ingest/pseudonym.key      what makes pseudonyms of authors
@@ -27,13 +27,14 @@ def shares(credentials: Credentials, database: str) -> Mapping[str, Share]:
 
     Args:
         credentials: all keys and passwords, made.
-        database: the URI of the database; the role that it may name is not used.
+        database: the URI of the database. A role and password that it names are provisioning's;
+            else that is done as the superuser.
     """
     given: dict[str, dict[str, str]] = {
         "nats": {"auth.conf": credentials.authorization()},
         "postgres": {
             "password": credentials.password(SUPERUSER),
-            "admin.url": credentials.superuser_url(database),
+            "admin.url": credentials.admin_url(database),
         },
     }
     for name in (service.name for service in SERVICES):

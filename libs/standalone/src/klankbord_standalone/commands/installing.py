@@ -35,7 +35,10 @@ async def credentials(
     ] = None,
     postgres_url: Annotated[
         str | None,
-        typer.Option(help="With --hand-out: the URI of the database, without role and password."),
+        typer.Option(
+            help="With --hand-out: the URI of the database. A role that it names with its password "
+            "is to provision; without one the superuser is."
+        ),
     ] = None,
 ) -> None:
     """Make keys and passwords for servers of your own, and NATS's list of who may do what.
