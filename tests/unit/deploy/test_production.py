@@ -637,14 +637,14 @@ REACHES = {
     "routing": TO_BOTH,
     "metrics": TO_BOTH,
     "prepare": TO_BOTH,
-    "operator": TO_BOTH | {"nats:8222"},
+    "operator": TO_BOTH | {"nats:8222"} | {f"{name}:8080" for name in SERVED},
     "exporter": NAMES | {"nats:8222"},
     "nats": NAMES | {"nats:6222"},
 }
 CLIENTS = {f"{name}:4222" for name in (*SERVICES, "prepare", "operator")}
 REACHED_BY = {
-    **{name: {"monitoring:8080"} for name in SERVED},
-    "ingest": {"monitoring:8080", "gateway:8080"},
+    **{name: {"monitoring:8080", "operator:8080"} for name in SERVED},
+    "ingest": {"monitoring:8080", "operator:8080", "gateway:8080"},
     "nats": CLIENTS | {"exporter:8222", "operator:8222", "keda/keda-operator:8222", "nats:6222"},
 }
 
