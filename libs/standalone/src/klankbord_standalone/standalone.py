@@ -54,6 +54,12 @@ class Standalone:
     """The embedded servers; none where existing ones are used."""
 
 
+INHERITED = (
+    *("PATH", "HOME", "LANG"),
+    *("SSL_CERT_FILE", "PGSSLMODE", "PGSSLROOTCERT"),  # how servers of one's own are believed
+)
+
+
 @asynccontextmanager
 async def embedded(home: Home) -> AsyncIterator[Servers]:
     """The embedded servers, provisioned, on the ports of before where those are free.
@@ -189,7 +195,7 @@ async def start(
 
 def environment(home: Home, installation: Installation, service: str) -> dict[str, str]:
     """The environment of one service: what it needs, and nothing of its neighbours."""
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     passed_on = {
         name: value
         for name, value in os.environ.items()
