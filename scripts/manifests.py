@@ -68,7 +68,7 @@ def render(folder: Path) -> list[Manifest]:
     Raises:
         RenderError: kustomize does not take it, or warns.
     """
-    return list(yaml.load_all(_kustomized(folder), Loader=yaml.CSafeLoader))
+    return _read(_kustomized(folder))
 
 
 def render_with(*components: str) -> list[Manifest]:
@@ -77,6 +77,15 @@ def render_with(*components: str) -> list[Manifest]:
     Raises:
         RenderError: kustomize does not take it, or warns.
     """
+    return _read(_kustomized_with(components))
+
+
+def _read(text: str) -> list[Manifest]:
+    return list(yaml.load_all(text, Loader=yaml.CSafeLoader))
+
+
+@cache
+def _kustomized_with(components: tuple[str, ...]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
         overlay = {
@@ -87,7 +96,7 @@ def render_with(*components: str) -> list[Manifest]:
             "components": [os.path.relpath(K8S / "components" / c, place) for c in components],
         }
         (place / "kustomization.yaml").write_text(json.dumps(overlay), "utf-8")
-        return render(place)
+        return _kustomized(place)
 
 
 def components_of(overlay: Path) -> list[str]:

@@ -18,6 +18,7 @@ from scripts.manifests import (
     OTHERS,
     RULES,
     Manifest,
+    components_of,
     problems,
     prometheus_rule,
     render,
@@ -169,3 +170,55 @@ def test_it_says_how_it_is_called_when_the_folders_are_others(tmp_path: Path) ->
 
 def test_the_script_can_be_run() -> None:
     assert (K8S / "secrets.sh").stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_keda_a_service_scales_by_its_processor_time(name: str) -> None:
+    scaler = Manifests(render_with("hpa")).one("HorizontalPodAutoscaler", name)["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 4)
+    (metric,) = scaler["metrics"]
+    target = {"type": "AverageValue", "averageValue": "700m"}  # of the one core that it can use
+    assert metric["resource"] == {"name": "cpu", "target": target}
+
+
+def test_no_overlay_takes_two_of_what_excludes_each_other() -> None:
+    for overlay in (K8S / "overlays").iterdir():
+        taken = set(components_of(overlay))
+        for alternatives in (
+            {"keda", "hpa"},
+            {"gateway", "ingress"},
+            {"nats-cluster", "nats-single"},
+        ):
+            assert len(taken & alternatives) <= 1
+
+
+def test_the_operator_of_postgres_hands_its_administrator_to_those_who_provision() -> None:
+    manifests = Manifests(render_with("postgres-operator"))
+    for name in manifests.workloads:
+        secrets = {v["name"]: v["secret"] for v in manifests.pod(name)["volumes"] if "secret" in v}
+        if name in ("operator", "prepare"):
+            admin = secrets["postgres-admin"]
+            assert admin["secretName"] == "postgres-app"
+            assert admin["items"] == [{"key": "uri", "path": "admin.url"}]
+        # what CloudNativePG signs with is beside the authority, and nobody gets it
+        assert secrets.get("postgres-ca", {}).get("items") in (
+            None if name == "exporter" else [{"key": "ca.crt", "path": "ca.crt"}],
+        )
+
+
+def test_spans_leave_by_an_arrow_of_their_own() -> None:
+    manifests = Manifests(render_with("tracing"))
+    for name in NAMES:
+        address = manifests.environment(name)["KLANKBORD_TELEMETRY__OTLP_ENDPOINT"]
+        assert address == "http://otel-collector.monitoring.svc:4318"
+        assert "monitoring/opentelemetry-collector:4318" in manifests.egress(name)
+    assert "monitoring/opentelemetry-collector:4318" not in manifests.egress("prepare")
+
+
+def test_a_subscriber_reaches_nats_by_its_label_alone() -> None:
+    policy = Manifests(render_with("subscribers")).one("NetworkPolicy", "nats-from-subscribers")
+    (rule,) = policy["spec"]["ingress"]
+    (peer,) = rule["from"]
+    assert peer["podSelector"] == {"matchLabels": {"klankbord.org/subscriber": "true"}}
+    assert rule["ports"] == [{"port": 4222, "protocol": "TCP"}]
