@@ -6,7 +6,7 @@ MEMBERS := libs/schemas libs/runtime services/ingest services/moderation service
 EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo check test trust upgrade bench bench-full audit lint-containers format lock docs clean
+.PHONY: help setup setup-system demo check check-rules test alarms trust upgrade bench bench-full audit lint-containers format lock docs clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -40,6 +40,12 @@ check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules, secrets
 	$(BIN)/python -m scripts.secret_scan
 	$(BIN)/python -m scripts.licences --check
 	$(BIN)/python -m scripts.manifests
+	@$(MAKE) --no-print-directory check-rules
+
+check-rules: ## do the rules of Prometheus mean what their tests say (a part of check)
+	@if command -v promtool >/dev/null; then cd deploy/prometheus && promtool check config prometheus.yml && promtool test rules rules/*_test.yaml; \
+	elif [ -n "$$CI" ]; then echo "there is no promtool here, and CI needs it: make setup-system" >&2; exit 1; \
+	else echo "!! LEFT OUT: deploy/prometheus was not checked, there is no promtool here: make setup-system" >&2; fi
 
 audit: ## ask for known weaknesses of what the locks name; needs the network, so it is no part of check
 	$(PYTHON) -m venv .tools/audit
@@ -55,6 +61,9 @@ bench: setup ## how fast it is, against yardsticks of the same round; writes bui
 
 bench-full: setup ## the same at full size (≤ 45 min)
 	PYTHONPATH=tests $(BIN)/python -m bench --full
+
+alarms: setup ## force every alert on a running installation and follow its runbook; writes build/alarms.json (≤ 30 min)
+	PYTHONPATH=tests $(BIN)/python -m alarms
 
 trust: setup ## break it on purpose: faults, hostile input, power cuts; writes build/trust.json (≤ 10 min)
 	PYTHONPATH=tests $(BIN)/python -m trust
