@@ -1,6 +1,7 @@
 """deploy/k8s: what is checked of every overlay, and what stands in two places is the same."""
 
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -16,6 +17,7 @@ from scripts.manifests import (
     ALERTS,
     K8S,
     OTHERS,
+    RELEASES,
     RULES,
     Manifest,
     components_of,
@@ -222,3 +224,28 @@ def test_a_subscriber_reaches_nats_by_its_label_alone() -> None:
     (peer,) = rule["from"]
     assert peer["podSelector"] == {"matchLabels": {"klankbord.org/subscriber": "true"}}
     assert rule["ports"] == [{"port": 4222, "protocol": "TCP"}]
+
+
+TOLD = (ROOT / "docs" / "deploy.md").read_text("utf-8")
+
+
+def test_the_page_tells_of_every_overlay_and_component() -> None:
+    for kind in ("overlays", "components"):
+        for folder in (K8S / kind).iterdir():
+            assert f"`{folder.name}`" in TOLD
+
+
+@pytest.mark.parametrize("name", [*NAMES, "nats"])
+def test_the_page_says_what_a_pod_is_given(name: str) -> None:
+    given = Manifests(render(K8S / "overlays" / "production")).main(name)["resources"]
+    row = " | ".join(
+        f"{given['requests'][what]} · {given['limits'][what]}" for what in ("cpu", "memory")
+    )
+    called = "nats (cluster)" if name == "nats" else name
+    assert f"| {called} | {row} |" in TOLD
+
+
+def test_the_page_names_the_job_and_the_releases_as_they_are() -> None:
+    (job,) = DEV.of_kind("Job")
+    assert set(re.findall(r"prepare-\d+-\d+-\d+", TOLD)) == {job["metadata"]["name"]}
+    assert f"Kubernetes {RELEASES[0]} and {RELEASES[1]}" in TOLD
