@@ -24,6 +24,15 @@ def keep_private(path: Path, make: Callable[[], str]) -> None:
         written.unlink()
 
 
+def make_private(path: Path) -> None:
+    """Make an empty file, for others to write to.
+
+    Raises:
+        FileExistsError: it is there.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 def _write_beside(path: Path, text: str) -> Path:
     written = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

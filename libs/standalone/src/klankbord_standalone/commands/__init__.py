@@ -3,6 +3,7 @@
 import typer
 
 from klankbord_standalone.commands.audit import audit
+from klankbord_standalone.commands.backup import backup
 from klankbord_standalone.commands.community import community
 from klankbord_standalone.commands.dlq import dlq
 from klankbord_standalone.commands.doctor import doctor
@@ -22,7 +23,7 @@ to who can act on it, and shows in a few honest numbers whether the community gr
 
 Begin with **klankbord demo**, a sample community; then **klankbord up** for your own.""",
 )
-for commands in (running, community, installing, doctor):
+for commands in (running, community, installing, backup, doctor):
     app.add_typer(commands)
 for name, group in {
     "dlq": dlq,
