@@ -14,17 +14,20 @@ async def test_a_server_that_turned_us_away_for_a_while_lets_us_in_again(tmp_pat
     strangers = Credentials.create(tmp_path / "strangers")
     nats = NatsServer(tmp_path / "nats", known.authorization())
     await nats.start()
-    turned_away, back = asyncio.Event(), asyncio.Event()
+    turned_away, lost, back = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def on_error(error: Exception) -> None:
         if "Authorization Violation" in str(error):
             turned_away.set()
 
+    async def on_lost() -> None:
+        lost.set()
+
     async def on_reconnect() -> None:
         back.set()
 
     settings = NatsSettings(url=nats.url, seed_file=known.seed_file("ingest"))
-    broker = bus.make_broker("ingest", settings, on_error, on_reconnect)
+    broker = bus.make_broker("ingest", settings, on_error, on_lost, on_reconnect)
     await broker.connect()
     try:
         nats.authorization = strangers.authorization()
@@ -35,6 +38,7 @@ async def test_a_server_that_turned_us_away_for_a_while_lets_us_in_again(tmp_pat
         await nats.restart()
         async with asyncio.timeout(20):
             await back.wait()
+        assert lost.is_set()
     finally:
         await broker.stop()
         await nats.stop()

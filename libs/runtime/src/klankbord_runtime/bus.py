@@ -76,6 +76,7 @@ def make_broker(
     service: str,
     settings: NatsSettings,
     on_error: Callable[[Exception], Awaitable[None]],
+    on_lost: Callable[[], Awaitable[None]],
     on_reconnect: Callable[[], Awaitable[None]],
 ) -> NatsBroker:
     """A FastStream broker that reconnects for ever and notices a dead server within 30 s."""
@@ -90,6 +91,7 @@ def make_broker(
         max_outstanding_pings=2,
         pending_size=PENDING_BYTES,
         error_cb=on_error,
+        disconnected_cb=on_lost,
         reconnected_cb=on_reconnect,
         apply_types=False,
         logger=None,

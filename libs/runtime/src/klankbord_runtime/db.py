@@ -79,7 +79,7 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | Callable[[], str],
         schema: str,
         pool_size: int = 8,
         on_fault: Callable[[], None] = lambda: None,
@@ -87,7 +87,8 @@ class Database:
         """Connect to nothing yet.
 
         Args:
-            url: the server, the database, and the role to be.
+            url: the server, the database, and the role to be; or what gives it: asked for each new
+                connection, so that a password may change while this runs.
             schema: the service's own.
             pool_size: the most connections at once.
             on_fault: told of each transient fault of the database that a caller gets.
@@ -105,7 +106,7 @@ class Database:
             OSError, asyncpg.PostgresError: the database is not there, or refuses.
         """
         self._pool = await asyncpg.create_pool(
-            self._url,
+            connect=self._connect,
             min_size=1,
             max_size=self._pool_size,
             timeout=CONNECT_TIMEOUT,
@@ -119,6 +120,10 @@ class Database:
                 "application_name": f"klankbord-{self._schema}",
             },
         )
+
+    async def _connect(self, *_: object, **options: Any) -> "asyncpg.Connection[Any]":
+        url = self._url if isinstance(self._url, str) else self._url()
+        return await asyncpg.connect(url, **options)
 
     async def close(self) -> None:
         """Give every connection back and close the pool."""

@@ -16,6 +16,7 @@ class NotYetError(Exception):
 OF_DATABASE = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
+    asyncpg.InvalidPasswordError,  # it is changed just now: the next connection asks for it anew
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InsufficientResourcesError,

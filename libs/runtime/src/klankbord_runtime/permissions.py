@@ -44,12 +44,42 @@ class Permissions:
 
 
 @dataclass(frozen=True)
+class Quotas:
+    """The most that a third party may have at once: nats-server holds it to that."""
+
+    connections: int = 10
+    """How many connections."""
+    subscriptions: int = 100
+    """How many subscriptions, over all of them."""
+    payload: int = 16 * 1024
+    """How many bytes one message of its own may have: it only asks and acknowledges."""
+    requests: int = 64
+    """How many requests for events may wait at the server."""
+    batch: int = 1000
+    """How many events it may ask for in one request."""
+    in_hand: int = 1000
+    """How many events it may have without acknowledging them; then it gets no more."""
+
+    def as_limits(self) -> dict[str, int]:
+        """The block `limits` of an account in nats-server's configuration."""
+        return {
+            "max_connections": self.connections,
+            "max_subscriptions": self.subscriptions,
+            "max_payload": self.payload,
+        }
+
+
+USUAL = Quotas()
+
+
+@dataclass(frozen=True)
 class Subscriber:
     """A third party that reads subjects of one stream through a durable consumer of its own."""
 
     name: str
     stream: str
     subjects: tuple[str, ...]
+    quotas: Quotas = USUAL
 
     @property
     def user(self) -> str:
@@ -135,7 +165,7 @@ def operator_permissions() -> Permissions:
     )
 
 
-def subscriber(name: str, subjects: tuple[str, ...]) -> Subscriber:
+def subscriber(name: str, subjects: tuple[str, ...], quotas: Quotas = USUAL) -> Subscriber:
     """A third party that reads these subjects, from the one stream that keeps them.
 
     Raises:
@@ -147,7 +177,7 @@ def subscriber(name: str, subjects: tuple[str, ...]) -> Subscriber:
             f"these subjects are kept by {len(streams)} streams ({', '.join(sorted(streams))}): "
             "a subscriber reads one stream, so add one subscriber for each"
         )
-    return Subscriber(name, streams.pop(), subjects)
+    return Subscriber(name, streams.pop(), subjects, quotas)
 
 
 def stream_of_subject(subject: str) -> Stream:

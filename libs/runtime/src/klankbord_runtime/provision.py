@@ -107,7 +107,9 @@ def subscriber_config(subscriber: Subscriber) -> Config:
         "ack_policy": "explicit",
         "ack_wait": 30 * NANOSECONDS,
         "max_deliver": -1,
-        "max_ack_pending": 1000,
+        "max_ack_pending": subscriber.quotas.in_hand,
+        "max_waiting": subscriber.quotas.requests,
+        "max_batch": subscriber.quotas.batch,
         "filter_subjects": list(subscriber.subjects),
         "replay_policy": "instant",
     }
@@ -187,6 +189,18 @@ async def apply_consumer(client: Client, stream: str, wanted: Config) -> Change 
         {"stream_name": stream, "config": wanted},
     )
     return Change("changed" if found else "created", f"consumer {name}", tuple(differences))
+
+
+async def remove_consumer(client: Client, stream: str, name: str) -> None:
+    """Delete a durable consumer; nothing happens where there is none.
+
+    Raises:
+        ProvisionError: the server refuses.
+    """
+    subject = f"CONSUMER.DELETE.{stream}.{name}"
+    answer = await _request(client, subject, None)
+    if answer.get("error", {}).get("code") != NOT_FOUND:
+        _accepted(subject, answer)
 
 
 async def _apply_stream(client: Client, wanted: Config, shrink: bool) -> list[Change]:

@@ -30,7 +30,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from klankbord_runtime import bus, inbox, migrate, otlp
+from klankbord_runtime import bus, inbox, migrate, otlp, wire
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.consumer import BatchConsumer, Handler
 from klankbord_runtime.db import Database, load_queries
@@ -88,12 +88,14 @@ class Service:
             None if endpoint is None else otlp.Metrics(endpoint, resource, self.registry.collect)
         )
         self.database = Database(
-            settings.postgres.connection_url(),
+            settings.postgres.connection_url,
             name,
             settings.postgres.pool_size,
             self.metrics.database_errors.inc,
         )
-        self.broker = bus.make_broker(name, settings.nats, self._bus_error, self._bus_reconnected)
+        self.broker = bus.make_broker(
+            name, settings.nats, self._bus_error, self._bus_lost, self._bus_reconnected
+        )
         self._queries = load_queries("klankbord_runtime")
         self._relay = Relay(
             self.database,
@@ -476,6 +478,17 @@ class Service:
 
     async def _bus_error(self, error: Exception) -> None:
         log.warning("bus: %s: %s", type(error).__name__, error)
+        self._show_key_of_today()
+
+    async def _bus_lost(self) -> None:
+        self._show_key_of_today()
+
+    def _show_key_of_today(self) -> None:
+        """The seed may be another one by now (`klankbord rotate`): nats-py signs with that."""
+        client = self._connected_client
+        seed_file = self.settings.nats.seed_file
+        if client is not None and not client.is_connected and seed_file is not None:
+            wire.show_key(client, seed_file)
 
     async def _bus_reconnected(self) -> None:
         log.info("the bus is back")

@@ -5,21 +5,27 @@ and handed over by itself; each delivery goes through a parser that copies it tw
 coroutines, a queue and a task, and has each of its headers parsed. For a batch of hundreds that is
 a fifth of a consumer's time (docs/adr/0011). So four private names of nats-py are used here, in
 this one place: `_send_command`, `_flush_pending`, `_ps` (its parser) and a subscription's `_id`;
-and what the parser keeps: `parse`, which is replaced, `buf` and `state`.
+and what the parser keeps: `parse`, which is replaced, `buf` and `state`. A fifth is `_public_nkey`:
+nats-py reads the seed for each connection and remembers the public half of the first.
 The version is pinned, and tests/unit/runtime/test_wire.py fails when an upgrade changes what stands
 here.
 
 The protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
+import nkeys
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import BadSubjectError, ConnectionReconnectingError
 from nats.protocol.parser import AWAITING_CONTROL_LINE, Parser
+
+log = logging.getLogger(__name__)
 
 VERSION = b"NATS/1.0"
 DELIVERY = b"$JS.ACK."
@@ -74,6 +80,20 @@ async def send(client: Client, commands: Iterable[bytes]) -> None:
         raise ConnectionReconnectingError
     await client._send_command(b"".join(commands))  # noqa: SLF001
     await client._flush_pending()  # noqa: SLF001
+
+
+def show_key(client: Client, seed_file: Path) -> None:
+    """Let the next connection show the public half of the seed that is in the file by then.
+
+    A file that holds no seed just now changes nothing.
+    """
+    try:
+        pair = nkeys.from_seed(bytearray(seed_file.read_bytes().strip()))
+    except (OSError, nkeys.NkeysError, ValueError) as error:
+        log.warning("%s holds no nkey seed: %s", seed_file, error)
+        return
+    client._public_nkey = pair.public_key.decode()  # noqa: SLF001
+    pair.wipe()
 
 
 def hand_over(

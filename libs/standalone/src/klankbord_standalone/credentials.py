@@ -5,7 +5,10 @@
     <role>.password     PostgreSQL: one per service, reader, and the superuser postgres
     pseudonym.key       32 random bytes in hexadecimal: who holds them can tell which author is
                         which pseudonym
-    operator.token      opens ingest's import door
+    operator.token      opens ingest's import door: one line, or the new one and the old one
+    <service>.url       the database, with the service's own role and password, for what runs here
+
+While a seed is rotated, NATS takes that of `<name>.nk.next` or of `<name>.nk.old` as well.
 
 The same folder serves an existing NATS: its public keys go into that server's configuration.
 """
@@ -14,6 +17,7 @@ import json
 import logging
 import re
 import secrets
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -25,6 +29,7 @@ from klankbord_runtime.permissions import (
     OPERATOR,
     PROVISION,
     Permissions,
+    Quotas,
     Subscriber,
     operator_permissions,
     provision_permissions,
@@ -36,7 +41,7 @@ from klankbord_runtime.permissions import (
 from klankbord_runtime.provision import READER
 from klankbord_schemas.topology import SERVICES
 from klankbord_standalone.explained import ExplainedError
-from klankbord_standalone.private_file import keep_private
+from klankbord_standalone.private_file import keep_private, write_private
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +96,19 @@ class Credentials:
         Raises:
             CredentialsError: there is none.
         """
-        return self._read(self.operator_token_file).decode().strip()
+        tokens = self._read(self.operator_token_file).decode().split()
+        if not tokens:
+            raise CredentialsError(f"{self.operator_token_file} is empty: remove it, and provision")
+        return tokens[0]
+
+    def add_operator_token(self) -> None:
+        """Make a new token; the one of today stays good until `drop_old_operator_token`."""
+        text = new_password() + self.operator_token() + "\n"
+        write_private(self.operator_token_file, text)
+
+    def drop_old_operator_token(self) -> None:
+        """Only the newest token is good from now on."""
+        write_private(self.operator_token_file, self.operator_token() + "\n")
 
     def seed_file(self, name: str) -> Path:
         """The file with the nkey seed of a service, of `provision`, `operator` or a subscriber."""
@@ -103,11 +120,44 @@ class Credentials:
         Raises:
             CredentialsError: there is no such seed, or the file holds none.
         """
-        seed = bytearray(self._read(self.seed_file(name)).strip())
-        try:
-            return str(nkeys.from_seed(seed).public_key.decode())
-        except (nkeys.NkeysError, ValueError) as error:
-            raise CredentialsError(f"{self.seed_file(name)} holds no nkey seed (SU…)") from error
+        return self._public_key(self.seed_file(name))
+
+    def public_keys(self, name: str) -> list[str]:
+        """The keys that NATS is to take from it: one, or two while it is rotated.
+
+        Raises:
+            CredentialsError: there is no such seed, or a file holds none.
+        """
+        more = (file for file in (self.next_seed(name), self.old_seed(name)) if file.exists())
+        # sorted, so that a swap of the two changes nothing for NATS
+        return sorted(self._public_key(file) for file in (self.seed_file(name), *more))
+
+    def next_seed(self, name: str) -> Path:
+        """The seed that is to be used soon; NATS has to learn of it first."""
+        return self._file(f"{name}.nk.next")
+
+    def old_seed(self, name: str) -> Path:
+        """The seed that was used, for who has not got the new one yet."""
+        return self._file(f"{name}.nk.old")
+
+    def make_next_seed(self, name: str) -> None:
+        """Make the next seed, unless it was made before."""
+        self.public_key(name)  # whoever has none is not made one
+        keep_private(self.next_seed(name), new_seed)
+
+    def take_next_seed(self, name: str) -> None:
+        """From now on the next seed is the one; that of before is kept as the old one."""
+        write_private(self.old_seed(name), self._read(self.seed_file(name)).decode("ascii"))
+        self.next_seed(name).replace(self.seed_file(name))
+
+    def drop_old_seed(self, name: str) -> None:
+        """NATS is to take the old seed no more."""
+        self.old_seed(name).unlink(missing_ok=True)
+
+    def set_password(self, role: str) -> None:
+        """Make a new password for that role. The database knows it once it is provisioned."""
+        self.password(role)  # a role that has none gets none
+        write_private(self._file(f"{role}.password"), new_password())
 
     def password(self, role: str) -> str:
         """The PostgreSQL password of a service, of `reader` or of the superuser `postgres`.
@@ -147,6 +197,12 @@ class Credentials:
             return server
         return _as_role(server, SUPERUSER, self.password(SUPERUSER))
 
+    def write_database_url(self, server: str, name: str) -> Path:
+        """Write that URI to a file, which whoever connects reads anew."""
+        file = self._file(f"{name}.url")
+        write_private(file, self.database_url(server, name) + "\n")
+        return file
+
     def passfile(self) -> str:
         """The superuser's password for any server, as every client of PostgreSQL reads it from
         PGPASSFILE (https://www.postgresql.org/docs/current/libpq-pgpass.html).
@@ -162,17 +218,30 @@ class Credentials:
         Raises:
             CredentialsError: there is another subscriber of that name.
         """
-        told = json.dumps({"stream": subscriber.stream, "subjects": subscriber.subjects})
+        told = {
+            "stream": subscriber.stream,
+            "subjects": subscriber.subjects,
+            "quotas": asdict(subscriber.quotas),
+        }
         kept = self._file(f"{subscriber.user}.json")
         seed_file = self.seed_file(subscriber.user)
-        keep_private(seed_file, new_seed)
-        keep_private(kept, lambda: told)  # last: with this file the subscriber is there
-        if kept.read_text(encoding="utf-8") != told:
+        if kept.exists() and self._read_subscriber(kept).subjects != subscriber.subjects:
             raise CredentialsError(
                 f"there is a subscriber {subscriber.name} that reads other subjects: "
                 "choose another name, or remove that one first"
             )
+        keep_private(seed_file, new_seed)
+        write_private(kept, json.dumps(told))  # last: with this file the subscriber is there
         return seed_file
+
+    def remove_subscriber(self, subscriber: Subscriber) -> None:
+        """Forget a third party's permissions and its seed.
+
+        It is out when the server has the new `authorization()`.
+        """
+        self._file(f"{subscriber.user}.json").unlink(missing_ok=True)  # first: it is not there now
+        for file in (self.seed_file, self.next_seed, self.old_seed):
+            file(subscriber.user).unlink(missing_ok=True)
 
     def subscribers(self) -> list[Subscriber]:
         """Every third party that was added, by name.
@@ -212,14 +281,17 @@ class Credentials:
         subscribers = self.subscribers()
         ours = {
             "jetstream": "enabled",
-            "users": [self._user(name, permissions) for name, permissions in may.items()],
+            "users": [
+                user for name, permissions in may.items() for user in self._users(name, permissions)
+            ],
             "exports": [
                 export for subscriber in subscribers for export in subscriber_exports(subscriber)
             ],
         }
         theirs = {
             subscriber.user: {
-                "users": [self._user(subscriber.user, subscriber_permissions(subscriber))],
+                "users": self._users(subscriber.user, subscriber_permissions(subscriber)),
+                "limits": subscriber.quotas.as_limits(),
                 "imports": [
                     {"service": {"account": ACCOUNT, "subject": export["service"]}}
                     for export in subscriber_exports(subscriber)
@@ -229,15 +301,24 @@ class Credentials:
         }
         return f"accounts: {json.dumps({ACCOUNT: ours} | theirs, indent=2)}\n"
 
-    def _user(self, name: str, permissions: Permissions) -> dict[str, Any]:
-        return {"nkey": self.public_key(name), "permissions": permissions.as_config()}
+    def _users(self, name: str, permissions: Permissions) -> list[dict[str, Any]]:
+        may = permissions.as_config()
+        return [{"nkey": key, "permissions": may} for key in self.public_keys(name)]
+
+    def _public_key(self, file: Path) -> str:
+        seed = bytearray(self._read(file).strip())
+        try:
+            return str(nkeys.from_seed(seed).public_key.decode())
+        except (nkeys.NkeysError, ValueError) as error:
+            raise CredentialsError(f"{file} holds no nkey seed (SU…)") from error
 
     def _read_subscriber(self, file: Path) -> Subscriber:
         name = file.stem.removeprefix("subscriber-")
         if not SUBSCRIBER_NAME.fullmatch(name):
             raise CredentialsError(f"{file}: {name!r} cannot be a subscriber's name: remove it")
         try:
-            found = subscriber(name, tuple(json.loads(self._read(file))["subjects"]))
+            told = json.loads(self._read(file))
+            found = subscriber(name, tuple(told["subjects"]), Quotas(**told.get("quotas", {})))
         except (ValueError, KeyError, TypeError) as error:
             raise CredentialsError(f"{file} does not say what it reads ({error})") from error
         self.public_key(found.user)

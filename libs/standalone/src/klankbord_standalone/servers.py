@@ -13,7 +13,7 @@ import asyncpg
 import nats
 from nats.aio.client import Client
 
-from klankbord_runtime import audit
+from klankbord_runtime import audit, wire
 from klankbord_runtime.bus import reachable
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import Change, apply, create_database, provision_database
@@ -47,35 +47,55 @@ class Installation:
         return self.credentials.database_url(self.admin_url, name)
 
     def environment(self, service: str) -> dict[str, str]:
-        """The variables that tell a service of them."""
+        """The variables that tell a service of them.
+
+        The database's URI stands in a file, so that a running service learns of a new password;
+        where no file can be written, as into a mounted secret, it is told the URI itself.
+        """
+        try:
+            url_file = self.credentials.write_database_url(self.admin_url, service)
+        except OSError:
+            database = {"KLANKBORD_POSTGRES__URL": self.postgres_url(service)}
+        else:
+            database = {"KLANKBORD_POSTGRES__URL_FILE": str(url_file)}
         return {
             "KLANKBORD_NATS__URL": self.nats_url,
             "KLANKBORD_NATS__SEED_FILE": str(self.seed_file(service)),
-            "KLANKBORD_POSTGRES__URL": self.postgres_url(service),
+            **database,
         }
 
     @asynccontextmanager
-    async def client(self, user: str, *, reconnect: bool = False) -> AsyncIterator[Client]:
+    async def client(
+        self, user: str, *, reconnect: bool = False, seed: str | None = None
+    ) -> AsyncIterator[Client]:
         """A connection to NATS as that user, for as long as this lasts.
 
         Args:
             user: a service, `provision`, `operator` or a subscriber.
             reconnect: connect again, however long the server is away.
+            seed: another nkey seed than the one of today.
 
         Raises:
             nats.errors.Error, OSError: it is not there, or does not let this user in.
         """
         if not await reachable(self.nats_url):  # nats-py would try for ever
             raise ConnectionRefusedError(f"NATS does not answer at {self.nats_url}")
+
+        async def on_lost() -> None:
+            if seed is None:  # it may have been rotated since
+                wire.show_key(client, self.seed_file(user))
+
         client = await nats.connect(
             self.nats_url.split(","),
             name=f"klankbord-{user}",
-            nkeys_seed=str(self.seed_file(user)),
+            nkeys_seed=None if seed else str(self.seed_file(user)),
+            nkeys_seed_str=seed,
             inbox_prefix=inbox_prefix(user),
             allow_reconnect=reconnect,
             reconnect_time_wait=1,
             max_reconnect_attempts=-1,
             error_cb=_raised_anyway,
+            disconnected_cb=on_lost if reconnect else None,
         )
         try:
             yield client

@@ -1,6 +1,7 @@
 """Where ingest is built, and nowhere else."""
 
 import os
+from functools import partial
 from random import SystemRandom
 from secrets import token_bytes
 
@@ -12,7 +13,7 @@ from klankbord_ingest.feeds.store import FeedStore
 from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.fetch import Allowed, Fetcher
 from klankbord_ingest.intake import Intake
-from klankbord_ingest.keys import SourceKeys, read_operator_token, read_pseudonym_key
+from klankbord_ingest.keys import SourceKeys, read_operator_tokens, read_pseudonym_key
 from klankbord_ingest.language import LanguageDetector
 from klankbord_ingest.settings import Settings
 from klankbord_ingest.sources import parse_sources
@@ -37,14 +38,15 @@ def create(settings: Settings) -> Service:
     pseudonym_key = read_pseudonym_key(settings.pseudonym_key_file)
     store = Store()
     ingest = Ingest(store, pseudonym_key, LanguageDetector(), service.erasures)
-    operator_token = read_operator_token(settings.operator_token_file)
+    operator_tokens = partial(read_operator_tokens, settings.operator_token_file)
+    operator_tokens()  # a file that is unfit is told now, not at the first import
     fetcher = Fetcher(Allowed.of(settings.allowed_hosts))
     chance = SystemRandom().random
     poller = Poller(service, ingest, sources, FeedStore(), fetcher, FeedReader(), chance, telemetry)
     intake = Intake(settings.max_waiting_bytes)
     telemetry.waiting_bytes.set_function(lambda: intake.held)
     arrivals = Arrivals(service.work, ingest)
-    Doors(service, arrivals, sources, keys, operator_token, intake, telemetry).open()
+    Doors(service, arrivals, sources, keys, operator_tokens, intake, telemetry).open()
     service.forgets(Forgetting(store, service.erasures).forget)
     handlers.declare(service, ingest, store, sources, poller, keys, telemetry)
     return service

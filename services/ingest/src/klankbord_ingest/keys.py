@@ -37,22 +37,26 @@ def read_pseudonym_key(file: Path | None) -> bytes:
     return key
 
 
-def read_operator_token(file: Path | None) -> bytes | None:
-    """The token that opens the import door, without white space around it; no file keeps it shut.
+def read_operator_tokens(file: Path | None) -> tuple[bytes, ...]:
+    """The tokens that open the import door, one a line; no file keeps it shut.
+
+    One, or two while it is rotated, the newest first.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it holds no such token; says how to make one.
+        ValueError: it holds no such token, or too many; says how to make one.
     """
     if file is None:
-        return None
-    token = file.read_bytes().strip()
-    if len(token) < MIN_TOKEN_BYTES:
+        return ()
+    tokens = tuple(file.read_bytes().split())
+    if not tokens or min(map(len, tokens)) < MIN_TOKEN_BYTES:
         raise ValueError(
             f"{file} holds no operator token of at least {MIN_TOKEN_BYTES} characters; "
             "make one with `openssl rand -hex 32`"
         )
-    return token
+    if len(tokens) > MOST_SECRETS:
+        raise ValueError(f"{file} holds {len(tokens)} tokens; keep the newest {MOST_SECRETS}")
+    return tokens
 
 
 def variable(source: str) -> str:

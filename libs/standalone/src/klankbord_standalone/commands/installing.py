@@ -10,6 +10,7 @@ from klankbord_runtime.provision import check as check_bus
 from klankbord_standalone.command import Place, command
 from klankbord_standalone.commands.console import (
     out,
+    say,
     tell_head,
 )
 from klankbord_standalone.credentials import Credentials
@@ -17,9 +18,16 @@ from klankbord_standalone.explained import UsageError
 from klankbord_standalone.handout import hand_out, shares
 from klankbord_standalone.private_file import write_private
 from klankbord_standalone.retention import streams_kept
+from klankbord_standalone.rotation import ALL, WITH_SEED, begin, named
+from klankbord_standalone.rotation import finish as end
 from klankbord_standalone.standalone import reach
 
 installing = typer.Typer()
+
+NEXT = """The new ones are good, and the old keys of NATS too. Next:
+1. give the new ones to whoever has the old ones (`klankbord credentials FOLDER --hand-out …`)
+2. restart the services, one after the other
+3. `klankbord rotate … --finish`"""
 
 
 @command(installing, "credentials")
@@ -57,6 +65,31 @@ async def credentials(
         given = shares(made, postgres_url)
         hand_out(given, hand_out_to)
         out().print(f"{hand_out_to}: a folder for each of {', '.join(given)}", soft_wrap=True)
+
+
+@command(installing, "rotate")
+async def rotate(
+    place: Place,
+    name: Annotated[str, typer.Argument(help=f"{', '.join(ALL)}; or all.")],
+    finish: Annotated[
+        bool,
+        typer.Option("--finish", help="Servers of your own: let only the new ones be good now."),
+    ] = False,
+) -> None:
+    """Give services new NATS keys and database passwords, while everything runs.
+
+    With the embedded servers this is all. With servers of your own it goes in steps, and says
+    after each what to do next. The pseudonym key stays: with another every member is a stranger.
+    """
+    names = named(name)
+    async with reach(place.home, place.elsewhere) as installation:
+        if not finish:
+            await begin(installation, names, say)
+        is_done = place.elsewhere is None or finish
+        if is_done and (finish or any(one in WITH_SEED for one in names)):
+            await end(installation, names, say)
+        await tell_head(installation)
+    out().print("The new ones are good, and the old ones no more." if is_done else NEXT)
 
 
 @command(installing, "provision")
