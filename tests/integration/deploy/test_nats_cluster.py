@@ -143,7 +143,7 @@ class Cluster:
         """A connection as the runtime makes it, from the settings of a pod."""
         seed = self.installation.seed_file(user)
         settings = NatsSettings(url=self.url, seed_file=seed, ca_file=self.ca_file)
-        broker = bus.make_broker(user, settings, _ignore_error, _ignore)
+        broker = bus.make_broker(user, settings, _ignore_error, _ignore, _ignore)
         await broker.connect()
         try:
             yield broker.config.broker_config.connection_state.connection
