@@ -6,7 +6,7 @@ MEMBERS := libs/schemas libs/runtime services/ingest services/moderation service
 EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo check check-rules test alarms trust upgrade bench bench-full audit lint-containers format lock docs clean
+.PHONY: help setup setup-system demo check check-rules test alarms trust upgrade bench bench-full audit lint-containers format lock docs dashboards dashboard-picture clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -18,7 +18,7 @@ $(VENV)/.ready: requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
-	@if command -v npm >/dev/null; then npm ci --silent --prefix examples; else echo "no npm here: the Node example is not set up"; fi
+	@if command -v npm >/dev/null; then npm ci --silent --prefix examples; npm ci --silent --prefix tests/grafana; else echo "no npm here: the Node example and the check of the dashboards are not set up"; fi
 	@touch $@
 
 $(VENV)/.deploy-ready: $(VENV)/.ready requirements-deploy.lock
@@ -82,6 +82,13 @@ format: setup ## put the code in its form
 docs: setup ## write docs/asyncapi.yaml, events.md, events.html, schemas/, licences.md, the metrics in telemetry.md
 	$(BIN)/python -m scripts.docs
 	$(BIN)/python -m scripts.licences
+
+dashboards: $(VENV)/.deploy-ready ## write deploy/grafana/dashboards from scripts/dashboards
+	$(BIN)/python -m scripts.dashboards
+
+dashboard-picture: setup $(VENV)/.deploy-ready ## draw docs/community-dashboard.png of the demo's data (Node.js, Chromium)
+	npm ci --silent --prefix deploy/grafana/render
+	PYTHONPATH=tests $(BIN)/python -m scripts.dashboards.picture community docs/community-dashboard.png
 
 lock: ## write requirements.lock anew from the pyproject files
 	$(PYTHON) -m venv .tools

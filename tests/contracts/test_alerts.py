@@ -1,8 +1,6 @@
 """Alerts, their pages, their table, and the metrics that they are about belong together."""
 
-import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from klankbord_routing.telemetry import Telemetry as Routing
 from klankbord_runtime.telemetry import RuntimeMetrics
 from klankbord_schemas.topology import CONSUMERS, SERVICES
 from klankbord_standalone.commands import app
-from klankbord_standalone.jsz import Families
+from klankbord_standalone.jsz import _Families
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -30,10 +28,6 @@ GROUPS: list[dict[str, Any]] = yaml.safe_load(RULES_TEXT)["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})
-DASHBOARDS = [
-    path.read_text("utf-8")
-    for path in sorted((ROOT / "deploy" / "grafana" / "dashboards").glob("*.json"))
-]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
@@ -44,7 +38,7 @@ def told() -> set[str]:
     for telemetry in (Ingest, Moderation, Routing, Metrics):
         telemetry(registry)
     names = set()
-    for family in [*registry.collect(), *Families()]:
+    for family in [*registry.collect(), *_Families()]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
         names |= {family.name + suffix for suffix in suffixes.get(family.type, [""])}
     return names
@@ -124,23 +118,6 @@ def test_a_page_names_commands_that_there_are(page: Page) -> None:
                 break  # an argument
             assert word in group.commands, f"there is no `klankbord {typed}`"
             group = group.commands[word]
-
-
-@pytest.mark.skipif(not DASHBOARDS, reason="there are no dashboards here yet")
-@pytest.mark.parametrize("name", NAMES)
-def test_a_page_names_panels_that_there_are(name: str) -> None:
-    titles = {title for dashboard in DASHBOARDS for title in _titles(json.loads(dashboard))}
-    look = " ".join(Page.of(name).sections["Look"].split())
-    for told_of in re.findall(r"Dashboard \*.*", look):
-        named = re.findall(r"“([^”]+)”", told_of.partition(" - ")[0])
-        assert set(named) <= titles
-
-
-def _titles(dashboard: dict[str, Any]) -> Iterator[str]:
-    """The panels of a dashboard, those in a row too."""
-    for panel in dashboard.get("panels", ()):
-        yield panel.get("title", "")
-        yield from _titles(panel)
 
 
 def _code(text: str) -> str:

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -79,6 +79,7 @@ class Service:
         self.name = name
         self.settings = settings
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # its memory, and the processor's time
         self.metrics = RuntimeMetrics(self.registry, name)
         self.metrics.ready.set_function(lambda: not self.problems)
         resource, endpoint = otlp.resource_of(name), settings.telemetry.otlp_endpoint

@@ -72,9 +72,9 @@ async def demo(
     played = await asyncio.to_thread(sample, seed, today)
     async with start(home, elsewhere, say) as everything:
         say(f"playing {len(played.submitted):,} posts and interactions through the webhook door")
-        await _play(everything, played, keys)
+        await play(everything, played, keys)
         say("waiting until all of it is measured")
-        await _settled(everything)
+        await settled(everything)
         reader = everything.installation.postgres_url("reader")
         differences = compare(played.planted, await read_measured(reader))
         report = await read_report(reader, COMMUNITY, datetime.now(UTC))
@@ -105,7 +105,7 @@ def _begin_anew(home: Home) -> None:
     home.prepare()
 
 
-async def _play(everything: Standalone, played: Sample, keys: dict[str, bytes]) -> None:
+async def play(everything: Standalone, played: Sample, keys: dict[str, bytes]) -> None:
     """Deliver everything: each source its own in the order of time, the sources side by side."""
     address = everything.running.address("ingest")
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
@@ -121,7 +121,7 @@ async def _play(everything: Standalone, played: Sample, keys: dict[str, bytes]) 
                 group.create_task(deliver(source))
 
 
-async def _settled(everything: Standalone) -> None:
+async def settled(everything: Standalone) -> None:
     """Wait until nothing is on its way: no event in a stream or an outbox, no day to measure."""
     async with (
         _reading(everything.installation.postgres_url("reader")) as connection,
