@@ -18,7 +18,7 @@ from klankbord_routing.telemetry import Telemetry as Routing
 from klankbord_runtime.telemetry import RuntimeMetrics
 from klankbord_schemas.topology import CONSUMERS, SERVICES
 from klankbord_standalone.commands import app
-from klankbord_standalone.jsz import _Families
+from klankbord_standalone.jsz import Families
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -38,7 +38,7 @@ def told() -> set[str]:
     for telemetry in (Ingest, Moderation, Routing, Metrics):
         telemetry(registry)
     names = set()
-    for family in [*registry.collect(), *_Families()]:
+    for family in [*registry.collect(), *Families()]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}
         names |= {family.name + suffix for suffix in suffixes.get(family.type, [""])}
     return names
