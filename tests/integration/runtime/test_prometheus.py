@@ -71,10 +71,10 @@ async def test_prometheus_finds_the_trace_of_a_measurement(
 
     async def ask(path: str, **parameters: str) -> Any:
         try:
-            told = (await http.get(f"/api/v1/{path}", params=parameters)).json()
+            told = await http.get(f"/api/v1/{path}", params=parameters)
         except httpx.TransportError:  # it does not listen yet
             return None
-        return told.get("data")
+        return told.json().get("data") if told.is_success else None  # 503: it is not ready yet
 
     async def found() -> Any:
         data = await ask(
