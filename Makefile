@@ -6,7 +6,7 @@ MEMBERS := libs/schemas libs/runtime services/ingest services/moderation service
 EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system demo check check-rules test alarms trust upgrade bench bench-full audit lint-containers format lock docs dashboards dashboard-picture clean
+.PHONY: help setup setup-system setup-podman demo check check-rules test alarms trust upgrade bench bench-full kube audit format lock docs dashboards dashboard-picture clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -29,6 +29,10 @@ setup-system: ## install what some tests need from Debian (root): PostgreSQL, Re
 	apt-get update -q
 	apt-get install -y -q --no-install-recommends postgresql redis-server prometheus openssl chromium $$(command -v npm >/dev/null || echo nodejs npm)
 
+setup-podman: ## install what `make kube` needs from Debian (root): podman and its parts
+	apt-get update -q
+	apt-get install -y -q --no-install-recommends podman runc netavark aardvark-dns catatonit iptables debootstrap prometheus
+
 demo: setup ## play a sample community through every service and show what a community manager sees
 	$(BIN)/klankbord demo
 
@@ -39,6 +43,8 @@ check: setup $(VENV)/.deploy-ready ## format, lint, types, import rules, secrets
 	$(BIN)/lint-imports
 	$(BIN)/python -m scripts.secret_scan
 	$(BIN)/python -m scripts.licences --check
+	$(BIN)/hadolint Dockerfile tests/kube/servers/Dockerfile
+	$(BIN)/python -m scripts.compose docker-compose.yml
 	$(BIN)/python -m scripts.manifests
 	@$(MAKE) --no-print-directory check-rules
 
@@ -71,9 +77,10 @@ trust: setup ## break it on purpose: faults, hostile input, power cuts; writes b
 upgrade: setup ## roll yesterday's build to this one under load, and one service back (≤ 6 min)
 	PYTHONPATH=tests $(BIN)/python -m trust upgrade
 
-lint-containers: ## ask hadolint and docker compose about their files (neither is installed by setup)
-	hadolint Dockerfile
-	docker compose --profile operator config --quiet
+kube: setup $(VENV)/.deploy-ready ## run the images, the manifests' pods and docker-compose.yml on podman (root)
+	@command -v podman runc catatonit debootstrap prometheus >/dev/null && test -x /usr/lib/podman/netavark || $(MAKE) setup-podman
+	PYTHONPATH=tests $(BIN)/python -m kube.images
+	$(BIN)/python -m pytest tests/kube
 
 format: setup ## put the code in its form
 	$(BIN)/ruff format .
@@ -94,8 +101,9 @@ lock: ## write requirements.lock anew from the pyproject files
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.tools/bin/uv lock --quiet
-	.tools/bin/uv export $(EXPORT) --all-packages --all-groups --no-group deploy -o requirements.lock
+	.tools/bin/uv export $(EXPORT) --all-packages --all-groups --no-group deploy --no-group sbom -o requirements.lock
 	.tools/bin/uv export $(EXPORT) --only-group deploy -o requirements-deploy.lock
+	.tools/bin/uv export $(EXPORT) --only-group sbom -o requirements-sbom.lock
 
 clean: ## remove what the other commands made here
 	rm -rf $(VENV) .tools build klankbord-data

@@ -3,11 +3,13 @@
 What compose would do is done here by hand: in the order of `depends_on`, each container's program
 is started with exactly the environment and the command of the file. A folder stands for each
 container's root, with links to the folders that stand for its volumes. NATS and PostgreSQL are real
-ones; their addresses, and what their images do, are all that is put in their place.
+ones; their addresses, and what their images do, are all that is put in their place. Prometheus and
+Grafana are not started: what they are given is looked at.
 """
 
 import asyncio
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -34,6 +36,7 @@ from klankbord_standalone.sender import Sender, make_secret
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES = [service.name for service in TOPOLOGY]
+STAYING = [*SERVICES, "exporter"]
 PATIENCE = 60.0
 
 
@@ -43,9 +46,10 @@ class Composed:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.containers: dict[str, dict[str, Any]] = COMPOSE["services"]
-        self.ports = {name: free_port() for name in (*SERVICES, "nats", "monitor", "postgres")}
+        self.ports = {name: free_port() for name in (*STAYING, "nats", "monitor", "postgres")}
         self._addresses = {
             "nats:4222": f"127.0.0.1:{self.ports['nats']}",
+            "nats:8222": f"127.0.0.1:{self.ports['monitor']}",
             "postgres:5432": f"127.0.0.1:{self.ports['postgres']}",
         }
         self._stack = AsyncExitStack()
@@ -68,7 +72,8 @@ class Composed:
                 if isinstance(volume, str)
                 else (volume["source"], volume["target"])
             )
-            place = ROOT / source if (ROOT / source).is_file() else self.volume(source)
+            ours = source.startswith("./deploy/")
+            place = ROOT / source if ours else self.volume(source)
             seen = root / target.removeprefix("/")
             if not seen.is_symlink():
                 seen.parent.mkdir(parents=True, exist_ok=True)
@@ -87,12 +92,16 @@ class Composed:
         own: Mapping[str, str] = self.containers[name].get("environment", {})
         image = {"PATH": str(Path(sys.executable).parent)}
         port = {"KLANKBORD_HTTP__PORT": str(self.ports[name])} if name in SERVICES else {}
-        return image | port | {variable: self.told(name, value) for variable, value in own.items()}
+        given = {name: value for name, value in own.items() if value is not None}
+        return (
+            image | port | {variable: self.told(name, value) for variable, value in given.items()}
+        )
 
     def command(self, name: str, *words: str) -> list[str]:
         """What the container's entrypoint runs; the image's own command is `run`."""
         image = self.containers[name]["image"].partition(":")[0].removeprefix("klankbord/")
         given = words or self.containers[name].get("command", ["run"])
+        given = [f"--port={self.ports[name]}" if word == "--port=8080" else word for word in given]
         module = f"klankbord_{image}"
         return [sys.executable, "-m", module, *(self.told(name, word) for word in given)]
 
@@ -100,13 +109,13 @@ class Composed:
         """Start everything that has no profile, each after what it depends on."""
         wanted = {n: c.get("depends_on", {}) for n, c in self.containers.items()}
         for name in TopologicalSorter(wanted).static_order():
-            if "profiles" in self.containers[name]:
+            if "profiles" in self.containers[name] or name in ("prometheus", "grafana"):
                 continue
             if name == "nats":
                 await self._nats()
             elif name == "postgres":
                 await self._postgres()
-            elif name in SERVICES:
+            elif name in STAYING:
                 await self._child(name, self.command(name))
             else:
                 await self.run(name)
@@ -199,7 +208,7 @@ async def composed() -> AsyncIterator[Composed]:
 
 
 async def test_every_service_is_ready(composed: Composed) -> None:
-    for name in SERVICES:
+    for name in STAYING:
         await answers(f"http://127.0.0.1:{composed.ports[name]}/readyz")
 
 
@@ -262,3 +271,29 @@ async def test_what_a_container_is_told_it_can_read(composed: Composed) -> None:
 async def test_the_operators_command_reports(composed: Composed) -> None:
     assert "Acme" in await composed.run("klankbord", "report")
     assert "no dead letters" in await composed.run("klankbord", "dlq", "list")
+
+
+async def test_the_exporter_tells_what_nats_keeps(composed: Composed) -> None:
+    async with httpx.AsyncClient(timeout=20, trust_env=False) as http:
+        told = (await http.get(f"http://127.0.0.1:{composed.ports['exporter']}/metrics")).text
+    assert "\nklankbord_nats_up 1.0\n" in told
+    assert 'klankbord_stream_messages{stream="POSTS"}' in told
+
+
+def test_grafana_is_given_what_its_provisioning_reads(composed: Composed) -> None:
+    """A file that deploy/grafana/provisioning names is one that the container has."""
+    root = composed.root("grafana")
+    named = [
+        place
+        for file in (root / "etc/grafana/provisioning").rglob("*.y*ml")
+        for place in re.findall(r"(?:\$__file\{|path: )(/[^}\s]+)", file.read_text("utf-8"))
+    ]
+    assert named
+    assert [place for place in named if not (root / place.removeprefix("/")).exists()] == []
+
+
+def test_prometheus_asks_those_that_run(composed: Composed) -> None:
+    config = composed.root("prometheus") / "etc/prometheus/prometheus.yml"
+    jobs = yaml.safe_load(config.read_text("utf-8"))["scrape_configs"]
+    asked = {name for job in jobs for found in job["dns_sd_configs"] for name in found["names"]}
+    assert asked == set(STAYING)

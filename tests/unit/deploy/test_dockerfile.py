@@ -16,9 +16,9 @@ LAST_STAGE = TEXT.rpartition("\nFROM ")[2]
 def test_every_package_comes_from_the_lock_and_is_checked_against_its_hash() -> None:
     lines = TEXT.replace("\\\n", " ").splitlines()
     runs = [line for line in lines if line.startswith("RUN") and "pip" in line]
-    assert len(runs) == 3
-    assert "pip wheel --no-cache-dir --require-hashes" in runs[0]
-    assert all("--no-index --find-links /wheels" in run for run in runs[1:])
+    assert len(runs) == 4
+    assert all("--no-cache-dir --require-hashes" in run for run in runs[:2])
+    assert all("--no-index --find-links /wheels" in run for run in runs[2:])
 
 
 def test_the_base_is_pinned_to_a_release_of_the_python_that_is_tested() -> None:
@@ -67,4 +67,10 @@ def test_only_what_is_built_from_enters_the_build() -> None:
         "!libs",
         "!services",
         "!requirements.lock",
+        "!requirements-sbom.lock",
     ]
+
+
+def test_its_label_states_the_version_of_the_project() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    assert f'org.opencontainers.image.version="{version}"' in LAST_STAGE

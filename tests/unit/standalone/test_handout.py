@@ -27,7 +27,7 @@ def test_no_secret_is_given_to_two(tmp_path: Path) -> None:
 def test_a_service_gets_its_own_seed_and_password(tmp_path: Path) -> None:
     credentials = Credentials.create(tmp_path)
     secrets, given = secrets_of(credentials), shares(credentials, DATABASE)
-    assert set(given) == {"nats", "postgres", *NAMES}
+    assert set(given) == {"nats", "postgres", "grafana", *NAMES}
     for name in NAMES:
         assert given[name]["nats.nk"].strip() == secrets[f"{name}.nk"]
         url = urlsplit(given[name]["postgres.url"])
@@ -62,6 +62,16 @@ def test_who_provisions_a_managed_database_is_whom_its_uri_names(tmp_path: Path)
     for name in NAMES:
         assert "boss" not in given[name]["postgres.url"]
         assert password not in given[name]["postgres.url"]
+
+
+def test_grafana_gets_its_admins_password_and_that_of_the_role_that_only_reads(
+    tmp_path: Path,
+) -> None:
+    credentials = Credentials.create(tmp_path)
+    assert shares(credentials, DATABASE)["grafana"] == {
+        "admin.password": credentials.password("grafana"),
+        "reader.password": credentials.password("reader"),
+    }
 
 
 def test_handed_out_again_it_replaces_what_was_there(tmp_path: Path) -> None:

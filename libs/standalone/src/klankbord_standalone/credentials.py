@@ -3,6 +3,7 @@
     <service>.nk        the nkey seed that a service shows to NATS; also provision.nk, operator.nk
     subscriber-<name>.nk and .json: a third party's seed, and what it may read
     <role>.password     PostgreSQL: one per service, reader, and the superuser postgres
+    grafana.password    of Grafana's user `admin`
     pseudonym.key       32 random bytes in hexadecimal: who holds them can tell which author is
                         which pseudonym
     operator.token      opens ingest's import door: one line, or the new one and the old one
@@ -48,6 +49,7 @@ log = logging.getLogger(__name__)
 SUBSCRIBER_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """It stands in subjects and in names of files."""
 SUPERUSER = "postgres"
+GRAFANA = "grafana"
 PSEUDONYM_KEY_BYTES = 32
 
 
@@ -71,7 +73,7 @@ class Credentials:
         services = [service.name for service in SERVICES]
         for name in (*services, PROVISION, OPERATOR):
             keep_private(credentials.seed_file(name), new_seed)
-        for name in (*services, READER, SUPERUSER):
+        for name in (*services, READER, SUPERUSER, GRAFANA):
             keep_private(credentials._file(f"{name}.password"), new_password)
         keep_private(
             credentials.pseudonym_key_file,
@@ -160,7 +162,8 @@ class Credentials:
         write_private(self._file(f"{role}.password"), new_password())
 
     def password(self, role: str) -> str:
-        """The PostgreSQL password of a service, of `reader` or of the superuser `postgres`.
+        """The PostgreSQL password of a service, of `reader` or of the superuser `postgres`; or
+        that of Grafana's `admin`, under `grafana`.
 
         Raises:
             CredentialsError: there is none.

@@ -9,13 +9,16 @@ A folder for each, for its container to mount or for a Kubernetes secret to be m
     <service>/postgres.url    the database, with the service's own role and password
     ingest/pseudonym.key      what makes pseudonyms of authors
     ingest/operator.token     what opens the import door
+    grafana/admin.password    of Grafana's user `admin`
+    grafana/reader.password   of the database's role that reads published views
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from klankbord_runtime.provision import READER
 from klankbord_schemas.topology import SERVICES
-from klankbord_standalone.credentials import SUPERUSER, Credentials
+from klankbord_standalone.credentials import GRAFANA, SUPERUSER, Credentials
 from klankbord_standalone.private_file import write_private
 
 Share = Mapping[str, str]
@@ -35,6 +38,10 @@ def shares(credentials: Credentials, database: str) -> Mapping[str, Share]:
         "postgres": {
             "password": credentials.password(SUPERUSER),
             "admin.url": credentials.admin_url(database),
+        },
+        "grafana": {
+            "admin.password": credentials.password(GRAFANA),
+            "reader.password": credentials.password(READER),
         },
     }
     for name in (service.name for service in SERVICES):
