@@ -219,18 +219,20 @@ async def _apply_stream(client: Client, wanted: Config, shrink: bool) -> list[Ch
             ) from None
         return [Change("created", f"stream {name}")]
     found: Config = info["config"]
-    losses = {} if shrink or not drift(wanted, found) else await _losses(client, wanted, info)
-    kept = [Change("kept", f"stream {name}", tuple(losses.values()))] if losses else []
-    wanted = wanted | {field: found[field] for field in losses}
-    differences = drift(wanted, found)
-    if not differences:
-        return kept
+    if not drift(wanted, found):
+        return []
     fixed = drift({field: wanted[field] for field in FIXED}, found)
     if fixed:
         raise ProvisionError(
             f"stream {name}: {'; '.join(fixed)}. nats-server cannot change that while it keeps the "
             "events: move this stream away (back it up, delete it), and provision again"
         )
+    losses = {} if shrink else await _losses(client, wanted, info)
+    kept = [Change("kept", f"stream {name}", tuple(losses.values()))] if losses else []
+    wanted = wanted | {field: found[field] for field in losses}
+    differences = drift(wanted, found)
+    if not differences:
+        return kept
     await _ask(client, f"STREAM.UPDATE.{name}", found | wanted)
     return [Change("changed", f"stream {name}", tuple(differences)), *kept]
 
