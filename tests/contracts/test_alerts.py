@@ -28,6 +28,9 @@ GROUPS: list[dict[str, Any]] = yaml.safe_load(RULES_TEXT)["groups"]
 RULES = [rule for group in GROUPS for rule in group["rules"]]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})
+PROMTOOL_TESTS = "".join(
+    path.read_text("utf-8") for path in (PROMETHEUS / "rules").glob("*_test.yaml")
+)
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
@@ -57,6 +60,16 @@ def test_an_alert_says_what_it_means_and_what_to_do(rule: dict[str, Any]) -> Non
     said = rule["annotations"]
     assert set(said) == {"summary", "description", "action", "runbook_url"}
     assert ROOT / said["runbook_url"] == Page.of(rule["alert"]).path
+
+
+def test_promtool_tries_every_alert_and_every_reason_of_it() -> None:
+    expected = [
+        dict(re.findall(r'(\w+)="([^"]*)"', labels))
+        for labels in re.findall(r"\{__name__=\"ALERTS\", [^}]*\}", PROMTOOL_TESTS)
+    ]
+    assert {(labels["alertname"], labels.get("reason")) for labels in expected} == {
+        (rule["alert"], rule["labels"].get("reason")) for rule in ALERTS
+    }
 
 
 def test_every_alert_has_a_page_and_every_page_an_alert() -> None:
