@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import panels
 import pytest
 import typer
 import yaml
@@ -86,6 +87,14 @@ def test_a_page_tells_everything_in_its_order(name: str) -> None:
     tried = page.text.partition(BEGIN)[2].partition(END)[0]
     reasons = {rule["labels"].get("reason", "") for rule in ALERTS if rule["alert"] == name}
     assert tried.count("\n- ") == len(reasons), "force it: make alarms"
+
+
+@pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.path.name)
+def test_a_page_names_panels_that_there_are(page: Page) -> None:
+    for dashboard, told in re.findall(r"Dashboard\s+\*(\w+)\*([^.]*)", page.text):
+        titles = {panel["title"] for panel in panels.read(dashboard.lower())["panels"]}
+        named = {" ".join(title.split()) for title in re.findall("“([^”]+)”", told)}
+        assert named <= titles, f"{dashboard} has no such panel"
 
 
 def test_the_jobs_are_the_services_and_the_exporter() -> None:
