@@ -1,6 +1,6 @@
 """A real Prometheus that scrapes what a test runs. It is Debian's: such a test is marked `system`.
 
-async with prometheus(folder, scraped(everything.running, exporter=port)) as server:
+async with prometheus(folder, targets_at(home.ports(), exporter=port)) as server:
     await server.scraped()
     await server.ask('sum(klankbord_community_posts)')
 """
@@ -9,6 +9,7 @@ import asyncio
 import json
 import math
 import shutil
+import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -55,16 +56,14 @@ class Prometheus:
 
     async def ask(self, expression: str) -> list[Series]:
         """What an expression gives now."""
-        found = await self._get("/api/v1/query", query=expression)
+        found = await self.get("query", query=expression)
         return [Series(one["metric"], _samples([one["value"]])) for one in found["result"]]
 
     async def ask_over(
         self, expression: str, begin: float, end: float, step: float
     ) -> list[Series]:
         """What an expression gives from one moment to another, in seconds since 1970."""
-        found = await self._get(
-            "/api/v1/query_range", query=expression, start=begin, end=end, step=step
-        )
+        found = await self.get("query_range", query=expression, start=begin, end=end, step=step)
         return [Series(one["metric"], _samples(one["values"])) for one in found["result"]]
 
     async def scraped(self) -> None:
@@ -75,7 +74,7 @@ class Prometheus:
             async with asyncio.timeout(PATIENCE):
                 while any(len(scrapes) < SCRAPES for scrapes in seen.values()):
                     await asyncio.sleep(0.1)
-                    targets = (await self._get("/api/v1/targets"))["activeTargets"]
+                    targets = (await self.get("targets"))["activeTargets"]
                     unwell = "; ".join(one["lastError"] for one in targets if one["lastError"])
                     for one in targets:
                         if one["health"] == "up":
@@ -83,8 +82,9 @@ class Prometheus:
         except TimeoutError:
             raise AssertionError(f"Prometheus cannot scrape: {unwell}") from None
 
-    async def _get(self, path: str, **parameters: Any) -> Any:
-        answer = await self._http.get(f"{self.url}{path}", params=parameters)
+    async def get(self, path: str, **parameters: Any) -> Any:
+        """What its API answers."""
+        answer = await self._http.get(f"{self.url}/api/v1/{path}", params=parameters)
         said = answer.json()
         assert said["status"] == "success", f"{parameters}: {said.get('error')}"
         return said["data"]
@@ -102,6 +102,18 @@ def targets_at(ports: Mapping[str, int], exporter: int) -> dict[str, str]:
 
 
 @asynccontextmanager
+async def exporter(monitored: str, port: int, log: Path) -> AsyncIterator[None]:
+    """`klankbord exporter` on that port, of a nats-server that is monitored at that address."""
+    command = [sys.executable, "-m", "klankbord_standalone", "exporter"]
+    where = ["--nats-monitoring-url", monitored, "--host", LOOPBACK, "--port", str(port)]
+    child = await Child.start("exporter", [*command, *where], log=log, dies_by=SIGTERM)
+    try:
+        yield
+    finally:
+        await child.end(SIGTERM, patience=10)
+
+
+@asynccontextmanager
 async def prometheus(folder: Path, targets: Mapping[str, str]) -> AsyncIterator[Prometheus]:
     """Start one that scrapes these targets each second, from when they are there.
 
@@ -111,20 +123,32 @@ async def prometheus(folder: Path, targets: Mapping[str, str]) -> AsyncIterator[
         folder: where it keeps what it scraped.
         targets: by the name of their job, as `host:port`.
     """
-    assert PROGRAM is not None
+    jobs = [{"job_name": job, **target(address)} for job, address in targets.items()]
+    config = {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
+    async with configured(folder, config) as server:
+        yield server
+
+
+def target(address: str) -> dict[str, Any]:
+    """What a job says of where its only target is."""
+    return {"static_configs": [{"targets": [address]}]}
+
+
+@asynccontextmanager
+async def configured(folder: Path, config: Mapping[str, Any]) -> AsyncIterator[Prometheus]:
+    """Start one with this configuration, and wait until it is ready.
+
+    Args:
+        folder: where it keeps everything; files that the configuration names are there.
+        config: as in `prometheus.yml`.
+    """
+    assert PROGRAM is not None, "there is no Prometheus here: make setup-system"
     port = free_port()
-    config = folder / "prometheus.yml"
-    jobs = [
-        {"job_name": job, "static_configs": [{"targets": [target]}]}
-        for job, target in targets.items()
-    ]
-    # YAML 1.2 contains JSON
-    config.write_text(
-        json.dumps({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}), "utf-8"
-    )
+    file = folder / "prometheus.yml"
+    file.write_text(json.dumps(config), "utf-8")  # YAML 1.2 contains JSON
     command = [
         PROGRAM,
-        f"--config.file={config}",
+        f"--config.file={file}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={LOOPBACK}:{port}",
         "--enable-feature=exemplar-storage",
@@ -132,11 +156,12 @@ async def prometheus(folder: Path, targets: Mapping[str, str]) -> AsyncIterator[
     child = await Child.start("prometheus", command, log=folder / "prometheus.log", dies_by=SIGTERM)
     try:
         async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as http:
-            server = Prometheus(f"http://{LOOPBACK}:{port}", targets.keys(), http)
+            jobs = [job["job_name"] for job in config["scrape_configs"]]
+            server = Prometheus(f"http://{LOOPBACK}:{port}", jobs, http)
             await _ready(server.url, http, child)
             yield server
     finally:
-        await child.end(SIGTERM, patience=10)
+        await child.end(SIGTERM, patience=20)
 
 
 async def _ready(url: str, http: httpx.AsyncClient, child: Child) -> None:

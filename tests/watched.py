@@ -1,22 +1,19 @@
 """The demo's community, played while a Prometheus watches: there the dashboards have data."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from signal import SIGTERM
 from typing import Any
 
 import asyncpg
 import panels
-from prometheus import Prometheus, Series, prometheus, targets_at
+from prometheus import Prometheus, Series, exporter, prometheus, targets_at
 from stage import fresh_home
 
 from klankbord_standalone import standalone
-from klankbord_standalone.child import LOOPBACK, Child, free_port
+from klankbord_standalone.child import free_port
 from klankbord_standalone.demo import COMMUNITY, play, settled
 from klankbord_standalone.sample import CONFIGURATION, SEED, sample
 from klankbord_standalone.sender import make_secret
@@ -99,15 +96,3 @@ async def watched_demo() -> AsyncIterator[Watched]:
         reader = await asyncpg.connect(url)
         stack.push_async_callback(reader.close)
         yield Watched(server, begin, url, reader)
-
-
-@asynccontextmanager
-async def exporter(monitored: str, port: int, log: Path) -> AsyncIterator[None]:
-    """`klankbord exporter` on that port, of a nats-server that is monitored at that address."""
-    command = [sys.executable, "-m", "klankbord_standalone", "exporter"]
-    where = ["--nats-monitoring-url", monitored, "--host", LOOPBACK, "--port", str(port)]
-    child = await Child.start("exporter", [*command, *where], log=log, dies_by=SIGTERM)
-    try:
-        yield
-    finally:
-        await child.end(SIGTERM, patience=10)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,16 +10,16 @@ from dataclasses import dataclass, field
 from datetime import date
 from itertools import cycle
 from pathlib import Path
-from signal import SIGTERM
 from typing import Any
 
 import asyncpg
 import httpx
-from alarms.watcher import Watcher, watcher
+from alarms.watcher import watcher
+from prometheus import Prometheus, exporter, targets_at
 
 from klankbord_runtime.permissions import PROVISION
 from klankbord_standalone import standalone
-from klankbord_standalone.child import LOOPBACK, Child, free_port
+from klankbord_standalone.child import free_port
 from klankbord_standalone.home import Home
 from klankbord_standalone.postgres_server import PostgresServer
 from klankbord_standalone.sample import CONFIGURATION, SEED, sample
@@ -43,7 +42,7 @@ class Scene:
     folder: Path
     """Where `klankbord` is called, as an operator would: beside `klankbord-data`."""
     everything: Standalone
-    watcher: Watcher
+    watcher: Prometheus
     talking: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while members post."""
 
@@ -96,21 +95,11 @@ async def scene() -> AsyncIterator[Scene]:
             everything = await stack.enter_async_context(standalone.start(home))
             assert everything.servers is not None
             port = free_port()
-            exporter = await Child.start(
-                "exporter",
-                [
-                    *(sys.executable, "-m", "klankbord_standalone", "exporter", "--host", LOOPBACK),
-                    *("--nats-monitoring-url", everything.servers.nats.monitor_url),
-                    *("--port", str(port)),
-                ],
-                log=home.logs / "exporter.log",
-                dies_by=SIGTERM,
-            )
-            stack.push_async_callback(exporter.end, SIGTERM, patience=10)
-            targets = {f"klankbord-{p.name}": f"{LOOPBACK}:{p.port}" for p in everything.processes}
-            targets["klankbord-exporter"] = f"{LOOPBACK}:{port}"
-            prometheus = await stack.enter_async_context(watcher(folder / "prometheus", targets))
-            made = Scene(folder, everything, prometheus)
+            monitored = everything.servers.nats.monitor_url
+            await stack.enter_async_context(exporter(monitored, port, home.logs / "exporter.log"))
+            targets = targets_at(everything.running.ports, port)
+            watching = await stack.enter_async_context(watcher(folder / "prometheus", targets))
+            made = Scene(folder, everything, watching)
             made.talking.set()
             talk = asyncio.create_task(_talk(made, keys))
             try:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from alarms.pages import Page
 from alarms.scene import Scene
-from alarms.watcher import Alert
+from alarms.watcher import Alert, firing
 
 PATIENCE = 480.0
 """Seconds until an alert that does not fire, or does not clear, has failed: the longest window of
@@ -135,12 +135,12 @@ class Trial:
         begun = time.monotonic()
         wanted = {"alertname": tried.alert, **tried.labels}
         while time.monotonic() - begun < PATIENCE:
-            firing = await self.scene.watcher.firing()
-            found = next((alert for alert in firing if alert.is_like(wanted)), None)
+            now = await firing(self.scene.watcher)
+            found = next((alert for alert in now if alert.is_like(wanted)), None)
             if until(found):
                 return found
             await asyncio.sleep(0.5)
-        others = sorted({alert.labels["alertname"] for alert in firing})
+        others = sorted({alert.labels["alertname"] for alert in now})
         raise AlarmFailedError(
             f"{wanted}: nothing changed within {PATIENCE:.0f} s; what fires: {others}"
         )
