@@ -6,7 +6,6 @@ from typing import Any
 
 import panels
 import pytest
-import typer
 import yaml
 from alarms.pages import BEGIN, END, HEADINGS, Page, all_pages
 from alarms.shortened import SECONDS, shortened
@@ -18,7 +17,6 @@ from klankbord_moderation.telemetry import Telemetry as Moderation
 from klankbord_routing.telemetry import Telemetry as Routing
 from klankbord_runtime.telemetry import RuntimeMetrics
 from klankbord_schemas.topology import CONSUMERS, SERVICES
-from klankbord_standalone.commands import app
 from klankbord_standalone.jsz import Families
 
 ROOT = Path(__file__).parents[2]
@@ -129,19 +127,3 @@ def test_a_trial_shortens_every_time_and_nothing_else() -> None:
             numbers = r"[\d.]+(ms|[smhdw])?( \* \d+)?"
             assert re.sub(numbers, "", rule["expr"]) == re.sub(numbers, "", shorter["expr"])
             assert {**rule, "expr": "", "for": ""} == {**shorter, "expr": "", "for": ""}
-
-
-@pytest.mark.parametrize("page", all_pages(), ids=lambda page: page.path.name)
-def test_a_page_names_commands_that_there_are(page: Page) -> None:
-    for typed in re.findall(r"\bklankbord (?!\w+_)([a-z-]+(?: [a-z-]+)?)", _code(page.text)):
-        group: Any = typer.main.get_command(app)
-        for word in typed.split():
-            if not hasattr(group, "commands"):
-                break  # an argument
-            assert word in group.commands, f"there is no `klankbord {typed}`"
-            group = group.commands[word]
-
-
-def _code(text: str) -> str:
-    """What stands between backticks."""
-    return "\n".join(re.findall(r"```sh\n.*?```|`[^`\n]+`", text, re.DOTALL))
