@@ -11,7 +11,7 @@ import pytest
 from nats.errors import Error as NatsError
 from world import eventually
 
-from klankbord_standalone import subscribers
+from klankbord_standalone import admission
 from klankbord_standalone.child import ServerFailedError
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.home import Home
@@ -65,7 +65,7 @@ async def test_a_newcomer_is_let_in_and_what_is_killed_comes_back(
 async def test_a_server_of_your_own_is_told_which_file_to_include(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(subscribers, "LET_IN_PATIENCE", 1.0)
+    monkeypatch.setattr(admission, "PATIENCE", 1.0)
     credentials = Credentials.create(place / "credentials")
     server = NatsServer(place / "nats", credentials.authorization())
     await server.start()
