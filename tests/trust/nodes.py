@@ -77,14 +77,19 @@ def believed(tls: Path) -> Iterator[None]:
         yield
 
 
-def certify(folder: Path) -> None:
-    """An authority, and a certificate by it for the loopback address."""
+def certify(folder: Path, extensions: str = CERTIFIED) -> None:
+    """An authority, and a certificate by it, as a rule for the loopback address.
+
+    Args:
+        folder: is made, and holds `tls.crt`, `tls.key` and `ca.crt` afterwards.
+        extensions: of the certificate, as openssl reads them.
+    """
 
     def openssl(*words: str) -> None:
         subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
 
     folder.mkdir()
-    (folder / "extensions").write_text(CERTIFIED)
+    (folder / "extensions").write_text(extensions)
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=klankbord")
     openssl("req", *new, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=nats")

@@ -22,6 +22,7 @@ import pytest
 from keda import Trigger, lag
 from nats.aio.client import Client
 from scripts.manifests import K8S, Manifest, render
+from trust.nodes import certify
 
 from klankbord_runtime import bus
 from klankbord_runtime.provision import check
@@ -56,24 +57,16 @@ CERTIFICATE = rendered("Certificate", "nats-tls")["spec"]
 def make_certificates(folder: Path) -> None:
     """What cert-manager makes: an authority, and a certificate for the names of `nats-tls`."""
 
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    folder.mkdir()
     names = [f"DNS:{name}" for name in CERTIFICATE["dnsNames"]]
     names += [f"IP:{address}" for address in ADDRESSES]
     usage, *extended = CERTIFICATE["usages"]
     assert usage == "digital signature"
     extended = [word.replace(" auth", "Auth") for word in extended]
-    (folder / "extensions").write_text(
+    certify(
+        folder,
         f"subjectAltName={','.join(names)}\nkeyUsage=digitalSignature\n"
-        f"extendedKeyUsage={','.join(extended)}\n"
+        f"extendedKeyUsage={','.join(extended)}\n",
     )
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl("req", "-x509", *new, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=klankbord")
-    openssl("req", *new, "-keyout", "tls.key", "-out", "tls.csr", "-subj", "/CN=nats")
-    signing = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "extensions"]
-    openssl("x509", "-req", "-in", "tls.csr", "-out", "tls.crt", *signing)
 
 
 class Cluster:
