@@ -4,6 +4,7 @@ from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.models import units
 from scripts.dashboards.style import (
     WARN,
+    SqlQuery,
     bars,
     board,
     community,
@@ -24,6 +25,30 @@ from moderation.published_flag
 where community in (${community:sqlstring}) and $__timeFilter(counted_at)
 """
 """The labels that posts of the chosen time carry now."""
+
+OF_RULES = {"Label": shown(width=110), "Severity": shown(width=90), "Posts": shown(width=70)}
+
+
+def spoken_by(mode: str) -> SqlQuery:
+    """The rules in force (`live`) or in trial (`shadow`) that spoke, and how often."""
+    return sql(
+        f"""
+        select rule as "Rule", label as "Label", severity as "Severity",
+          count(distinct post) as "Posts", explanation as "Because"
+        {FLAGGED} and mode = '{mode}'
+        group by rule, label, severity, explanation
+        order by count(distinct post) desc, rule"""
+    )
+
+
+def flagged_by(column: str) -> SqlQuery:
+    """How many posts were flagged, the most first."""
+    return sql(
+        f"""
+        select {column}, count(distinct post)::float8 as posts
+        {FLAGGED} and mode = 'live'
+        group by {column} order by posts desc, {column}"""
+    )
 
 
 def dashboard() -> Dashboard:
@@ -89,12 +114,7 @@ BY_DAY = bars(
 BY_LABEL = gauges(
     "Flagged posts by label",
     "What the posts of the chosen time were flagged as. A post may carry several labels.",
-    sql(
-        f"""
-        select label, count(distinct post)::float8 as posts
-        {FLAGGED} and mode = 'live'
-        group by label order by posts desc, label"""
-    ),
+    flagged_by("label"),
     unit=units.LocaleFormat,
     empty="Nothing was flagged.",
 )
@@ -103,38 +123,16 @@ BY_RULE = rows(
     "Which rules spoke, and why",
     "Each rule in force that flagged a post of the chosen time, in its own words. A rule that "
     "speaks much more than before is worth a look: klankbord policy check.",
-    sql(
-        f"""
-        select rule as "Rule", label as "Label", severity as "Severity",
-          count(distinct post) as "Posts", explanation as "Because"
-        {FLAGGED} and mode = 'live'
-        group by rule, label, severity, explanation
-        order by count(distinct post) desc, rule"""
-    ),
-    columns={
-        "Label": shown(width=110),
-        "Severity": shown(width=90),
-        "Posts": shown(width=70),
-    },
+    spoken_by("live"),
+    columns=OF_RULES,
     empty="Nothing was flagged.",
 )
 
 TRIAL = rows(
     "What rules in trial would flag",
     "Rules in shadow mode change nothing. They show here what they would do, before you let them.",
-    sql(
-        f"""
-        select rule as "Rule", label as "Label", severity as "Severity",
-          count(distinct post) as "Posts", explanation as "Because"
-        {FLAGGED} and mode = 'shadow'
-        group by rule, label, severity, explanation
-        order by count(distinct post) desc, rule"""
-    ),
-    columns={
-        "Label": shown(width=110),
-        "Severity": shown(width=90),
-        "Posts": shown(width=70),
-    },
+    spoken_by("shadow"),
+    columns=OF_RULES,
     empty="No rule is in trial, or none spoke.",
 ).height(6)
 
@@ -155,12 +153,7 @@ BY_SEVERITY = gauges(
 BY_SOURCE = gauges(
     "By source",
     "Where the flagged posts were written.",
-    sql(
-        f"""
-        select source, count(distinct post)::float8 as posts
-        {FLAGGED} and mode = 'live'
-        group by source order by posts desc, source"""
-    ),
+    flagged_by("source"),
     unit=units.LocaleFormat,
     empty="Nothing was flagged.",
 )
@@ -169,12 +162,7 @@ BY_LANGUAGE = gauges(
     "By language",
     "In which language the flagged posts are, as ingest found it out. The rules know some "
     "languages better than others.",
-    sql(
-        f"""
-        select language, count(distinct post)::float8 as posts
-        {FLAGGED} and mode = 'live'
-        group by language order by posts desc, language"""
-    ),
+    flagged_by("language"),
     unit=units.LocaleFormat,
     empty="Nothing was flagged.",
 )

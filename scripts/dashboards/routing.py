@@ -5,6 +5,7 @@ from grafana_foundation_sdk.models import units
 from scripts.dashboards.style import (
     BAD,
     WARN,
+    SqlQuery,
     bars,
     board,
     community,
@@ -24,6 +25,15 @@ OPEN = """
 from routing.published_case
 where community in (${community:sqlstring}) and state = 'open'
 """
+
+
+def open_by(column: str) -> SqlQuery:
+    """How many cases are open, the most first."""
+    return sql(
+        f"""
+        select {column}, count(*)::float8 as cases {OPEN}
+        group by {column} order by cases desc, {column}"""
+    )
 
 
 def dashboard() -> Dashboard:
@@ -130,11 +140,7 @@ BY_INTENT = gauges(
     "What members ask for",
     "Open cases by what routing read in them: a bug, an idea, a question, a complaint, a lead. It "
     "reads cue words, so irony escapes it.",
-    sql(
-        f"""
-        select intent, count(*)::float8 as cases {OPEN}
-        group by intent order by cases desc, intent"""
-    ),
+    open_by("intent"),
     unit=units.LocaleFormat,
     empty="Nobody waits.",
 )
@@ -142,11 +148,7 @@ BY_INTENT = gauges(
 BY_SOURCE = gauges(
     "By source",
     "Where the open cases were written.",
-    sql(
-        f"""
-        select source, count(*)::float8 as cases {OPEN}
-        group by source order by cases desc, source"""
-    ),
+    open_by("source"),
     unit=units.LocaleFormat,
     empty="Nobody waits.",
 )
@@ -154,11 +156,7 @@ BY_SOURCE = gauges(
 BY_LANGUAGE = gauges(
     "By language",
     "In which language the open cases are, and so who can answer them.",
-    sql(
-        f"""
-        select language, count(*)::float8 as cases {OPEN}
-        group by language order by cases desc, language"""
-    ),
+    open_by("language"),
     unit=units.LocaleFormat,
     empty="Nobody waits.",
 )
