@@ -10,12 +10,8 @@ import yaml
 from alarms.pages import BEGIN, END, HEADINGS, Page, all_pages
 from alarms.shortened import SECONDS, shortened
 from prometheus_client import CollectorRegistry
+from scripts.metrics import MAKERS
 
-from klankbord_ingest.telemetry import Telemetry as Ingest
-from klankbord_metrics.telemetry import Telemetry as Metrics
-from klankbord_moderation.telemetry import Telemetry as Moderation
-from klankbord_routing.telemetry import Telemetry as Routing
-from klankbord_runtime.telemetry import RuntimeMetrics
 from klankbord_schemas.topology import CONSUMERS, SERVICES
 from klankbord_standalone.jsz import Families
 
@@ -36,9 +32,8 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 def told() -> set[str]:
     """Every series that the services and the exporter may show."""
     registry = CollectorRegistry()
-    RuntimeMetrics(registry, "any")
-    for telemetry in (Ingest, Moderation, Routing, Metrics):
-        telemetry(registry)
+    for make in MAKERS.values():
+        make(registry)
     names = set()
     for family in [*registry.collect(), *Families()]:
         suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"]}

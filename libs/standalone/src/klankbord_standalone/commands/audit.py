@@ -6,11 +6,7 @@ import typer
 
 from klankbord_runtime.audit import problems
 from klankbord_standalone.command import Place, command
-from klankbord_standalone.commands.console import (
-    Json,
-    out,
-    print_json,
-)
+from klankbord_standalone.commands.console import Json, out, print_json
 from klankbord_standalone.standalone import reach
 
 audit = typer.Typer(no_args_is_help=True, help="What administrators did, in a chain of hashes.")

@@ -9,13 +9,7 @@ import typer
 
 from klankbord_standalone import erase, importing
 from klankbord_standalone.command import Place, command
-from klankbord_standalone.commands.console import (
-    Community,
-    Json,
-    err,
-    out,
-    print_json,
-)
+from klankbord_standalone.commands.console import Community, Json, err, out, print_json
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.report_html import render_html
 from klankbord_standalone.report_reader import read_report

@@ -8,12 +8,7 @@ from typing import Annotated
 import typer
 
 from klankbord_standalone.command import Place, command
-from klankbord_standalone.commands.console import (
-    Json,
-    out,
-    print_json,
-    tell_head,
-)
+from klankbord_standalone.commands.console import Json, out, print_json, tell_head
 from klankbord_standalone.dlq import DeadLetterQueue, dead_letters
 from klankbord_standalone.dlq import show as show_dead_letters
 from klankbord_standalone.explained import UsageError

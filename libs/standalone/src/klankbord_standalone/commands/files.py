@@ -4,11 +4,7 @@ import typer
 
 from klankbord_standalone import apply
 from klankbord_standalone.command import Place, command
-from klankbord_standalone.commands.console import (
-    File,
-    out,
-    tell_head,
-)
+from klankbord_standalone.commands.console import File, out, tell_head
 from klankbord_standalone.standalone import reach
 
 policy = typer.Typer(no_args_is_help=True, help="The moderation policy.")

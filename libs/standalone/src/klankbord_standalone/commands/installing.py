@@ -1,4 +1,4 @@
-"""`klankbord credentials` and `provision`: servers of your own."""
+"""`klankbord credentials`, `rotate` and `provision`: keys, and servers of your own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +8,7 @@ import typer
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import check as check_bus
 from klankbord_standalone.command import Place, command
-from klankbord_standalone.commands.console import (
-    out,
-    say,
-    tell_head,
-)
+from klankbord_standalone.commands.console import out, say, tell_head
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.handout import hand_out, shares

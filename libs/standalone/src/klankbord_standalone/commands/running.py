@@ -7,12 +7,7 @@ import typer
 
 from klankbord_runtime.telemetry import log_to_stderr
 from klankbord_standalone.command import Place, command
-from klankbord_standalone.commands.console import (
-    Json,
-    out,
-    print_json,
-    say,
-)
+from klankbord_standalone.commands.console import Json, out, print_json, say
 from klankbord_standalone.demo import demo as play_demo
 from klankbord_standalone.exporter import export, monitoring_urls
 from klankbord_standalone.sample import SEED

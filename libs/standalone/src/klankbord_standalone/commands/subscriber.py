@@ -9,13 +9,7 @@ from rich.table import Table
 
 from klankbord_runtime.permissions import USUAL, Quotas
 from klankbord_standalone.command import Place, command
-from klankbord_standalone.commands.console import (
-    Json,
-    out,
-    print_json,
-    say,
-    tell_head,
-)
+from klankbord_standalone.commands.console import Json, out, print_json, say, tell_head
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.standalone import reach
 from klankbord_standalone.subscribers import (
