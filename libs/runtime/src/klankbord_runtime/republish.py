@@ -47,11 +47,6 @@ class Republished:
     streams: Counter[str] = field(default_factory=Counter)
     """How many events, by stream."""
 
-    @property
-    def reaches_back(self) -> bool:
-        """Whether the outbox still has everything since then, as far as it can tell."""
-        return self.oldest is not None and self.oldest <= self.since
-
     def as_json(self) -> Mapping[str, Any]:
         """For a script."""
         return {
