@@ -15,6 +15,7 @@ from world import Migrated
 from klankbord_runtime.permissions import ACCOUNT
 from klankbord_runtime.provision import apply
 from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS
+from klankbord_standalone.child import LOOPBACK, free_port
 from klankbord_standalone.command import Place
 from klankbord_standalone.credentials import Credentials, new_seed
 from klankbord_standalone.doctor import bus, show
@@ -39,7 +40,7 @@ def place(installation: Installation, tmp_path: Path) -> Place:
     )
 
 
-async def examined(place: Place, monitoring: str | None = None) -> Mapping[str, Finding]:
+async def examined(place: Place, *monitoring: str) -> Mapping[str, Finding]:
     return {f.check: f for f in await examine(place, Asked({}, monitoring, replicas=1))}
 
 
@@ -74,6 +75,13 @@ async def test_servers_that_are_well_have_no_problem_and_nothing_is_changed(
     assert await stored(installation) == 0
     assert await installation.audit_head() == head
     assert not place.home.data.exists()
+
+
+async def test_of_a_cluster_every_server_is_asked(place: Place, servers: Servers) -> None:
+    silent = f"http://{LOOPBACK}:{free_port()}"
+    found = (await examined(place, servers.nats.monitor_url, silent))["NATS: on the disk"]
+    assert found.verdict == "not checked"
+    assert silent in found.found
 
 
 async def test_sick_streams_consumers_and_keys_are_found(

@@ -26,7 +26,7 @@ from klankbord_standalone.doctor.database import (
     SchemaFacts,
 )
 from klankbord_standalone.doctor.finding import Finding, Unknown, judged, named, why
-from klankbord_standalone.doctor.machine import Disk, MachineFacts, Written, monitoring_address
+from klankbord_standalone.doctor.machine import Disk, MachineFacts, Written, monitoring_addresses
 from klankbord_standalone.doctor.services import ServiceFacts, SourceFacts
 from klankbord_standalone.doctor.words import length, size
 from klankbord_standalone.nats_server import server_config
@@ -382,5 +382,5 @@ def test_words() -> None:
 
 
 def test_the_embedded_servers_monitoring_is_found(tmp_path: Path) -> None:
-    assert monitoring_address(server_config(4222, 8222, tmp_path)) == "http://127.0.0.1:8222"
-    assert monitoring_address(None) is None
+    assert monitoring_addresses(server_config(4222, 8222, tmp_path)) == ["http://127.0.0.1:8222"]
+    assert monitoring_addresses(None) == []

@@ -9,6 +9,7 @@ from klankbord_standalone.commands.console import Json, out, print_json
 from klankbord_standalone.doctor import show
 from klankbord_standalone.doctor.examine import Asked, examine
 from klankbord_standalone.explained import UsageError
+from klankbord_standalone.exporter import monitoring_urls
 from klankbord_standalone.services import SERVICES
 
 doctor = typer.Typer()
@@ -35,7 +36,12 @@ async def run_doctor(
         typer.Option(help="Where a service is that runs elsewhere: NAME=URL; again for more."),
     ] = None,
     nats_monitoring_url: Annotated[
-        str | None, typer.Option(help="Where nats-server's monitoring is: http://nats:8222.")
+        str | None,
+        typer.Option(
+            envvar="KLANKBORD_NATS_MONITORING_URL",
+            help="Where nats-server is monitored, http://nats:8222; every server of a cluster, "
+            "separated by commas.",
+        ),
     ] = None,
     replicas: Annotated[int, typer.Option(help="Servers that keep each stream: 1, 3 or 5.")] = 1,
     as_json: Json = False,
@@ -45,7 +51,8 @@ async def run_doctor(
     It changes nothing, starts nothing, and shows no secret and nothing that a member wrote.
     Exit code 1: there is a problem.
     """
-    asked = Asked(_addresses(service or []), nats_monitoring_url, replicas)
+    monitoring = monitoring_urls(nats_monitoring_url) if nats_monitoring_url else []
+    asked = Asked(_addresses(service or []), monitoring, replicas)
     findings = await examine(place, asked)
     if as_json:
         print_json(show.as_json(findings))

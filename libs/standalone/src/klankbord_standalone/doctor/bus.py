@@ -59,7 +59,7 @@ class ConsumerFacts:
 
 @dataclass(frozen=True)
 class Monitoring:
-    """What only nats-server's monitoring tells."""
+    """What only nats-server's monitoring tells; of a cluster, what its worst server does."""
 
     sync_always: bool
     max_store: int
@@ -85,7 +85,10 @@ class BusFacts:
 
 
 async def gather(
-    installation: Installation, streams: Sequence[Stream], replicas: int, monitoring: str | None
+    installation: Installation,
+    streams: Sequence[Stream],
+    replicas: int,
+    monitoring: Sequence[str],
 ) -> BusFacts:
     """Ask NATS.
 
@@ -93,7 +96,7 @@ async def gather(
         installation: where it is.
         streams: the topology's, each with how long and how much it is to keep.
         replicas: how many servers are to keep each stream.
-        monitoring: the address of its HTTP monitoring, where it is known.
+        monitoring: the addresses of its servers' HTTP monitoring; none where it is not known.
 
     Raises:
         nats.errors.Error, OSError, ExplainedError: it is not there, or does not let us in.
@@ -249,19 +252,30 @@ async def _may(
     return None
 
 
-async def _monitoring(address: str | None) -> Monitoring | Unknown:
-    if address is None:
+async def _monitoring(addresses: Sequence[str]) -> Monitoring | Unknown:
+    if not addresses:
         return Unknown(
             "only nats-server's monitoring tells: give --nats-monitoring-url, such as "
             "http://nats:8222"
         )
-    try:
-        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as http:
-            told = (await http.get(f"{address}/varz")).raise_for_status().json()["jetstream"]
-        return Monitoring(
-            sync_always=bool(told["config"].get("sync_always")),
-            max_store=told["config"]["max_storage"],
-            reserved=told["stats"]["reserved_storage"],
-        )
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
-        return Unknown(f"{address}/varz does not tell: {type(error).__name__}")
+    told = []
+    async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as http:
+        for address in addresses:
+            try:
+                answer = (await http.get(f"{address}/varz")).raise_for_status()
+                told.append(_told(answer.json()["jetstream"]))
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
+                return Unknown(f"{address}/varz does not tell: {type(error).__name__}")
+    return Monitoring(
+        sync_always=all(one.sync_always for one in told),
+        max_store=min(one.max_store for one in told),
+        reserved=max(one.reserved for one in told),
+    )
+
+
+def _told(jetstream: Config) -> Monitoring:
+    return Monitoring(
+        sync_always=bool(jetstream["config"].get("sync_always")),
+        max_store=jetstream["config"]["max_storage"],
+        reserved=jetstream["stats"]["reserved_storage"],
+    )

@@ -40,8 +40,8 @@ class Asked:
 
     services: Mapping[str, str]
     """Addresses of services, by name, where this command did not start them."""
-    monitoring: str | None
-    """The address of nats-server's monitoring."""
+    monitoring: Sequence[str]
+    """The addresses of the NATS servers' monitoring; empty where it is not told."""
     replicas: int
     """How many servers of the cluster are to keep each stream."""
 
@@ -58,7 +58,7 @@ async def examine(place: Place, asked: Asked) -> list[Finding]:
     if running is not None:
         addresses = {name: running.address(name) for name in running.ports} | addresses
     conf = None if isinstance(here, Unknown) or place.elsewhere else here.nats_conf
-    monitoring = asked.monitoring or machine.monitoring_address(conf)
+    monitoring = asked.monitoring or machine.monitoring_addresses(conf)
 
     nats: bus.BusFacts | Unknown = Unknown(NOTHING_RUNS)
     postgres: database.DatabaseFacts | Unknown = Unknown(NOTHING_RUNS)

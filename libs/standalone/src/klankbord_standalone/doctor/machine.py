@@ -84,10 +84,10 @@ def gather(home: Home, credentials: Credentials) -> MachineFacts:
     )
 
 
-def monitoring_address(nats_conf: str | None) -> str | None:
-    """Where the embedded nats-server's monitoring listens."""
+def monitoring_addresses(nats_conf: str | None) -> list[str]:
+    """Where the embedded nats-server's monitoring listens; empty where there is none."""
     found = re.search(r'^http: "(.+)"$', nats_conf or "", re.MULTILINE)
-    return f"http://{found[1]}" if found else None
+    return [f"http://{found[1]}"] if found else []
 
 
 def _installed() -> Iterator[tuple[str, str]]:
