@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from klankbord_standalone.backup import make_room
+from klankbord_standalone import restore
+from klankbord_standalone.backup import copy_private, make_room
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.home import Home, Running
@@ -133,6 +134,51 @@ def test_a_new_installation_needs_the_key_from_somewhere(folder: Path, tmp_path:
     with pytest.raises(BackupRefusedError, match=r"pseudonym\.key is not there"):
         bring_files(home, folder)
     assert not home.data.exists()
+
+
+def back_up_credentials(folder: Path, *names: str) -> None:
+    for name in names:
+        place = folder / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("of the backup")
+
+
+def test_a_key_that_was_taken_away_since_does_not_come_back(folder: Path, tmp_path: Path) -> None:
+    home = Home(tmp_path / "data", tmp_path / "config")
+    kept = {file.name for file in Credentials.create(home.data / "credentials").folder.iterdir()}
+    home.secrets.mkdir(parents=True)
+    back_up_credentials(
+        folder,
+        "credentials/subscriber-partner.nk",
+        "credentials/subscriber-partner.json",
+        "credentials/ingest.nk.old",
+        "secrets/forum",
+    )
+    bring_files(home, folder)
+    assert {file.name for file in (home.data / "credentials").iterdir()} == kept
+    assert list(home.secrets.iterdir()) == []
+
+
+def test_a_new_installation_gets_every_key_even_if_it_was_interrupted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "data", tmp_path / "config")
+    names = ("pseudonym.key", "provision.nk", "subscriber-partner.nk", "ingest.nk.old")
+    back_up_credentials(folder, *(f"credentials/{name}" for name in names), "secrets/forum")
+    copies: list[str] = []
+
+    def copy_until_the_power_goes(file: Path, copy: Path) -> None:
+        if len(copies) == 3:
+            raise OSError("the power is gone")
+        copies.append(file.name)
+        copy_private(file, copy)
+
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="power"):
+        patched.setattr(restore, "copy_private", copy_until_the_power_goes)
+        bring_files(home, folder)
+    bring_files(home, folder)
+    assert {file.name for file in (home.data / "credentials").iterdir()} == set(names)
+    assert (home.secrets / "forum").read_text() == "of the backup"
 
 
 def test_an_older_nats_server_is_refused(folder: Path) -> None:

@@ -60,6 +60,8 @@ KEEPS_ITSELF = ("migration", "accepted_file")
 """Tables that say nothing of a community: they have rows in an installation that is empty."""
 SETS_CONSUMERS_BACK = (2, 14)
 """The first version of nats-server that can let a consumer go on elsewhere."""
+LAST_BROUGHT = "provision.nk"
+"""The credential that every installation has, and that is brought when all others are there."""
 BATCH = 1000
 IDLE = timedelta(minutes=5).total_seconds()
 """Seconds after which nats-server forgets a consumer that nobody asks."""
@@ -386,7 +388,8 @@ async def _has_rows(connection: Connection) -> bool:
 def bring_files(home: Home, folder: Path) -> None:
     """Put configuration, credentials and webhook secrets where a new installation looks for them.
 
-    What is there already stays.
+    What is there already stays. Where an installation has its credentials, none are brought: one
+    that is missing there may have been taken away since, such as a removed third party's.
 
     Raises:
         BackupRefusedError: there is no pseudonym key, neither there nor in the backup.
@@ -398,12 +401,11 @@ def bring_files(home: Home, folder: Path) -> None:
             f"this backup was taken without credentials, and {credentials / key} is not there: put "
             "the key there that its pseudonyms were made with (mode 0600), then restore"
         )
-    for name, place in {
-        CONFIG: home.config,
-        CREDENTIALS: credentials,
-        SECRETS: home.secrets,
-    }.items():
-        for file in files_of(folder / name):
+    places = {CONFIG: home.config}
+    if not (credentials / LAST_BROUGHT).exists():
+        places |= {SECRETS: home.secrets, CREDENTIALS: credentials}
+    for name, place in places.items():
+        for file in sorted(files_of(folder / name), key=lambda file: file.name == LAST_BROUGHT):
             if not (place / file.name).exists():
                 copy_private(file, place / file.name)
 
