@@ -153,6 +153,40 @@ async def stays_erased(home: Home, kept: Path) -> None:
             await connection.close()
 
 
+async def test_who_is_erased_while_a_backup_is_taken_is_named_when_it_is_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The streams were copied before, and so their copies have what the member wrote."""
+    kept = tmp_path / "backup"
+    copy_streams = backup._copy_streams
+    async with fresh_home(CONFIG) as home:
+        key = make_secret(home.secrets, "forum")
+        async with running(home, key) as scene:
+            await Posting(scene).batches(1)
+            await scene.settled()
+
+            async def then_erased(client: Client, folder: Path, say: Any) -> Any:
+                copied = await copy_streams(client, folder, say)
+                await erased(scene)
+                return copied
+
+            monkeypatch.setattr(backup, "_copy_streams", then_erased)
+            source = Source(scene.everything.installation, scene.home)
+            await back_up(source, kept, lambda _: None, with_credentials=True)
+            assert len(await ids(scene, "POSTS")) == BATCH - 1
+        wipe(home)
+
+        code, out, err = await klankbord(home, "restore", str(kept), "--json")
+        assert code == 0, err
+        (told,) = json.loads(out)["erased_later"]
+        async with running(home, key) as scene:
+            assert len(await ids(scene, "POSTS")) == BATCH, "what the operator must erase again"
+            (digest,) = await scene.fetch("ingest", "select person from erased")
+            assert told["member_digest"] == digest["person"]
+            await erased(scene)
+            assert len(await ids(scene, "POSTS")) == BATCH - 1
+
+
 async def let_read(scene: Stage, posting: Posting) -> str:
     """A third party that has read the first batch."""
     installation = scene.everything.installation

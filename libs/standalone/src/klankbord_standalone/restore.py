@@ -62,6 +62,8 @@ SETS_CONSUMERS_BACK = (2, 14)
 """The first version of nats-server that can let a consumer go on elsewhere."""
 LAST_BROUGHT = "provision.nk"
 """The credential that every installation has, and that is brought when all others are there."""
+ERASING = timedelta(hours=1)
+"""How long an erasure may take, from its note in the database until the streams have nothing."""
 BATCH = 1000
 IDLE = timedelta(minutes=5).total_seconds()
 """Seconds after which nats-server forgets a consumer that nobody asks."""
@@ -77,7 +79,8 @@ class Restored:
     lost: list[audit.Entry] = field(default_factory=list)
     """What administrators did after the backup, as far as what was replaced knew it."""
     erased_later: list[tuple[str, str, datetime]] = field(default_factory=list)
-    """Community, digest and moment of each member who was erased after the backup."""
+    """Community, digest and moment of each member who was erased after the streams were copied, or
+    so shortly before that the copies may have what the member wrote."""
     head: str = ""
     """The hash that vouches for the audit log now."""
 
@@ -115,12 +118,13 @@ async def restore(
             require_fit_bus(server_version(client), manifest)
         binaries = programs(max(server, manifest.postgres))
         result.lost = await _acts_since(connection, manifest)
-        result.erased_later = await _erased_since(connection, manifest.as_of)
         before, after = await _around(connection)
         say("loading the database")
         url = installation.admin_url
         await load(binaries, url, folder / DUMP, server, before, after)
         await _compare(connection, manifest)
+        # who was erased before in what was replaced is noted there too by now
+        result.erased_later = await _erased_since(connection, manifest.said_since - ERASING)
         async with installation.client(PROVISION) as client:
             for stream in STREAMS:
                 await remove(client, stream.name)

@@ -108,8 +108,9 @@ def _show(result: Restored) -> None:
             out().print(told, soft_wrap=True, markup=False)
     if result.erased_later:
         out().print(
-            "These members were erased after the backup. Nothing of theirs is taken in, and what "
-            "the backup brought back is there until you run erase-member again for each:",
+            "These members were erased after the backup, or around it. Nothing of theirs is taken "
+            "in, and what the backup brought back is there until you run erase-member again for "
+            "each:",
             soft_wrap=True,
         )
         for community, digest, erased in result.erased_later:
