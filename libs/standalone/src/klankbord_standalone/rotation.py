@@ -50,7 +50,7 @@ def named(name: str) -> tuple[str, ...]:
 async def begin(installation: Installation, names: Sequence[str], say: Say) -> None:
     """Let both be good, and let the new ones be used from now on.
 
-    Given again after it failed, it goes on.
+    Given again after it failed, it goes on, or says that `finish` does.
 
     Raises:
         UsageError: the last rotation was not finished.
@@ -93,7 +93,7 @@ async def take_new_seeds(installation: Installation, names: Iterable[str], say: 
 
 
 async def finish(installation: Installation, names: Sequence[str], say: Say) -> None:
-    """Let only the new ones be good.
+    """Let only the new ones be good, also where `begin` failed before the database knew them.
 
     Raises:
         UsageError: there is nothing to finish.
@@ -102,8 +102,10 @@ async def finish(installation: Installation, names: Sequence[str], say: Say) -> 
     credentials = installation.credentials
     seeds = [name for name in names if credentials.old_seed(name).exists()]
     if not seeds:
+        credentials.write_authorization()  # one that was killed may not have come to that
         raise UsageError(f"no rotation of {', '.join(names)} is to be finished")
     await installation.note("credentials.retired", names=seeds)
+    await provision_database(installation.admin_url, credentials.database_passwords())
     if OPERATOR in seeds:
         credentials.drop_old_operator_token()
     await drop_old_seeds(installation, seeds, say)
