@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 RUNTIME = "klankbord_runtime"
 LOCK_TIMEOUT = "5s"
+UNFINISHED_RESTORE = "unfinished_restore"
+"""A table that is in a schema while `klankbord restore` puts the streams back that belong to it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class MigrationChangedError(RuntimeError):
 
 
 class SchemaBehindError(RuntimeError):
-    """The database lacks migrations that this build needs."""
+    """The database lacks migrations that this build needs, or the streams that belong to it."""
 
 
 def migrations(package: str) -> list[Migration]:
@@ -101,9 +103,15 @@ async def check(connection: Connection, package: str) -> None:
     """Make sure that the schema is current.
 
     Raises:
-        SchemaBehindError: migrations are missing; says which, and the command that applies them.
+        SchemaBehindError: migrations are missing, or a restore is not done; says which, and the
+            command to give.
         MigrationChangedError: an applied file has other content today.
     """
+    if await connection.fetchval("select to_regclass($1) is not null", UNFINISHED_RESTORE):
+        raise SchemaBehindError(
+            "`klankbord restore` puts this installation back, or was interrupted at that: let it "
+            "come to its end, or give it again with --replace"
+        )
     if not await connection.fetchval("select to_regclass('migration') is not null"):
         missing = migrations(package)
     else:

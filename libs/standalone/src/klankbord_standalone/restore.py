@@ -5,7 +5,8 @@
 3. The streams are put back, and each consumer behind what it had acknowledged.
 4. What the database knows to be said and the streams do not have is published.
 
-From then on it runs as if it had stopped at the moment of the backup.
+Meanwhile no service starts: from 2 on a table in each schema says so (`migrate.check`). Then it runs
+as if it had stopped at the moment of the backup.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -21,9 +22,10 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from klankbord_runtime import audit
 from klankbord_runtime.bus import Message, publish
+from klankbord_runtime.migrate import UNFINISHED_RESTORE
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import apply
-from klankbord_schemas.topology import SERVICES, STREAMS, Stream, stream_keeping
+from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS, Stream, stream_keeping
 from klankbord_standalone.backup import (
     SCHEMAS,
     Connection,
@@ -118,7 +120,7 @@ async def restore(
             require_fit_bus(server_version(client), manifest)
         binaries = programs(max(server, manifest.postgres))
         result.lost = await _acts_since(connection, manifest)
-        before, after = await _around(connection)
+        before, after = await _around(connection, manifest)
         say("loading the database")
         url = installation.admin_url
         await load(binaries, url, folder / DUMP, server, before, after)
@@ -135,6 +137,8 @@ async def restore(
             await apply(client, replicas, streams)
             say("publishing what the streams do not have yet")
             result.published = await publish_missing(connection, client, manifest.said_since)
+        await _forget_attempts(connection, manifest)
+        await connection.execute(_of_each(manifest, "drop table {}"))
     finally:
         await connection.close()
     await installation.provision(
@@ -326,7 +330,7 @@ def _is_id(told: str) -> bool:
     return True
 
 
-async def _around(connection: Connection) -> tuple[str, str]:
+async def _around(connection: Connection, manifest: Manifest) -> tuple[str, str]:
     """SQL before and after the load: what is there goes, and who was erased stays refused."""
     database = await connection.fetchval("select quote_ident(current_database())")
     before, after = [], []
@@ -344,7 +348,28 @@ async def _around(connection: Connection) -> tuple[str, str]:
         # a role must be able to make the schema that it is given
         before.append(f"grant create on database {database} to klankbord_{name}")
         after.append(f"revoke create on database {database} from klankbord_{name}")
+    after.append(_of_each(manifest, "create table if not exists {} ()"))
     return ";\n".join(before) + ";\n", ";\n".join(after) + ";\n"
+
+
+def _of_each(manifest: Manifest, statement: str) -> str:
+    """The statement for the mark of an unfinished restore in each schema of the backup."""
+    names = [service.name for service in SERVICES if service.name in manifest.migrations]
+    marks = (f"{name}.{UNFINISHED_RESTORE}" for name in names)
+    return ";\n".join(statement.format(mark) for mark in marks)
+
+
+async def _forget_attempts(connection: Connection, manifest: Manifest) -> None:
+    """Forget attempts at places that the copied streams did not have: another event is there."""
+    ends = {copy.name: copy.last_sequence for copy in manifest.streams}
+    for consumer in CONSUMERS:
+        if consumer.service in manifest.migrations and consumer.stream in ends:
+            await connection.execute(
+                f"delete from {consumer.service}.attempt"  # noqa: S608
+                " where consumer = $1 and stream_sequence > $2",
+                consumer.name,
+                ends[consumer.stream],
+            )
 
 
 async def _compare(connection: Connection, manifest: Manifest) -> None:
