@@ -12,6 +12,10 @@ if [ ! -f "${1:-}/provision.nk" ] || [ ! -f "${2:-}/nats/auth.conf" ]; then
   echo "usage: $0 CREDENTIALS GIVEN, two folders that \`klankbord credentials CREDENTIALS --hand-out GIVEN --postgres-url URI\` made" >&2
   exit 2
 fi
+if [ -t 1 ]; then
+  echo "this prints keys and passwords, and a terminal keeps what it shows: add | kubectl apply --server-side -f -" >&2
+  exit 2
+fi
 
 secret() {
   echo "---"

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,21 @@ def test_it_says_how_it_is_called_when_the_folders_are_others(tmp_path: Path) ->
         done = secrets(*words)
         assert (done.returncode, done.stdout) == (2, "")
         assert "klankbord credentials" in done.stderr
+
+
+def test_secrets_are_not_shown_on_a_terminal(folders: tuple[Path, Path]) -> None:
+    ours, theirs = os.openpty()
+    words = [str(K8S / "secrets.sh"), *map(str, folders)]
+    try:
+        done = subprocess.run(
+            words, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False, timeout=30
+        )
+    finally:
+        os.close(theirs)
+    with os.fdopen(ours, "rb") as terminal, suppress(OSError):  # that nobody has it open any more
+        assert terminal.read() == b""
+    assert done.returncode == 2
+    assert "kubectl apply" in done.stderr
 
 
 def test_the_script_can_be_run() -> None:
