@@ -243,3 +243,13 @@ def assert_tells_no_secret(found: Mapping[str, Finding], installation: Installat
         if file.name != "auth.conf":
             for secret in file.read_text().split():
                 assert secret not in report, file.name
+
+
+async def test_no_password_of_an_address_is_shown(place: Place) -> None:
+    assert place.elsewhere is not None
+    nowhere, credentials = "u:S3CRET@127.0.0.1:1", place.elsewhere.installation.credentials.folder
+    away = Elsewhere(f"nats://{nowhere}", credentials, f"postgresql://{nowhere}/x")
+    asked = Asked({"ingest": f"http://{nowhere}"}, f"http://{nowhere}", 1)
+    findings = await examine(replace(place, elsewhere=away), asked)
+    assert any("127.0.0.1:1" in finding.found for finding in findings)
+    assert not any("S3CRET" in finding.found + finding.fix for finding in findings)

@@ -23,6 +23,7 @@ from klankbord_runtime import noise
 from klankbord_runtime.accepted import Refused
 from klankbord_runtime.permissions import NoOneStreamError
 from klankbord_runtime.provision import ProvisionError
+from klankbord_standalone.address import without_users
 from klankbord_standalone.explained import ExplainedError, FileRefusedError, UsageError
 from klankbord_standalone.home import Home
 from klankbord_standalone.standalone import Elsewhere
@@ -165,7 +166,7 @@ def _run(called: Coroutine[Any, Any, None]) -> None:
         explained = explain(error)
         if explained is None:
             raise
-        sys.stderr.write(f"klankbord: {explained}\n")
+        sys.stderr.write(f"klankbord: {without_users(str(explained))}\n")
         sys.exit(explained.exit_code)
 
 

@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from klankbord_runtime.http_server import HttpServer, exposition
+from klankbord_standalone.address import without_users
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.jsz import Answer, Jsz, Past, Varz, families
 
@@ -119,10 +120,10 @@ class Exporter:
         before = self._problems.get(url)
         if problem is None and before is not None:
             del self._problems[url]
-            log.info("%s answers again", url)
+            log.info("%s answers again", without_users(url))
         elif problem is not None and before != problem:
             self._problems[url] = problem
-            log.warning("%s does not answer: %s", url, problem)
+            log.warning("%s does not answer: %s", without_users(url), without_users(problem))
 
     async def _metrics(self, request: Request) -> Response:
         registry = CollectorRegistry(auto_describe=False)

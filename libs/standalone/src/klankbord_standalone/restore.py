@@ -5,8 +5,8 @@
 3. The streams are put back, and each consumer behind what it had acknowledged.
 4. What the database knows to be said and the streams do not have is published.
 
-Meanwhile no service starts: from 2 on a table in each schema says so (`migrate.check`). Then it runs
-as if it had stopped at the moment of the backup.
+Meanwhile no service starts: from 2 on a table in each schema says so (`migrate.check`). Then it
+runs as if it had stopped at the moment of the backup.
 """
 
 from collections.abc import AsyncIterator, Sequence

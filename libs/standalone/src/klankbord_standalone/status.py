@@ -12,6 +12,7 @@ from rich.table import Table
 
 from klankbord_runtime.permissions import DEAD, OPERATOR
 from klankbord_schemas.topology import CONSUMERS, STREAMS
+from klankbord_standalone.address import without_users
 from klankbord_standalone.home import Running
 from klankbord_standalone.servers import Installation
 
@@ -92,13 +93,14 @@ async def read_status(installation: Installation, running: Running | None) -> St
     if running is not None:
         async with httpx.AsyncClient(timeout=ANSWER_PATIENCE, trust_env=False) as http:
             services = {name: await _service(http, running.address(name)) for name in running.ports}
+    place = without_users(installation.nats_url)
     try:
         async with asyncio.timeout(ANSWER_PATIENCE):
             bus = await _bus(installation)
     except OSError as error:  # a TimeoutError, too
-        problem = f"NATS: does not answer at {installation.nats_url} ({type(error).__name__})"
+        problem = f"NATS: does not answer at {place} ({type(error).__name__})"
     except NatsError as error:
-        problem = f"NATS: refuses at {installation.nats_url} ({error})"
+        problem = f"NATS: refuses at {place} ({error})"
     else:
         return Status(
             running is not None, services, bus.consumers, bus.streams, bus.streams[DEAD], []

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from klankbord_schemas.topology import STREAMS, Stream
+from klankbord_standalone.address import without_users
 from klankbord_standalone.command import Place
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.doctor import (
@@ -69,7 +70,7 @@ async def examine(place: Place, asked: Asked) -> list[Finding]:
         postgres = await _had(database.gather(installation))
         sources = await _sources(installation, postgres, place.home.secrets)
     reached = await _services(addresses)
-    return [
+    findings = [
         _there(place, running),
         *judged(machine_checks.CHECKS, here),
         *_answers("NATS", installation, nats),
@@ -80,6 +81,9 @@ async def examine(place: Place, asked: Asked) -> list[Finding]:
         *judged(services_checks.IN_FORCE, _both(here, postgres)),
         *judged(services_checks.SERVICE_CHECKS, reached),
         *judged(services_checks.SOURCE_CHECKS, sources),
+    ]
+    return [
+        replace(one, found=without_users(one.found), fix=without_users(one.fix)) for one in findings
     ]
 
 
