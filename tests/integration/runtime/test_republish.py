@@ -2,12 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
+from nats.aio.client import Client
 from world import Migrated, eventually, post, settings
 
+from klankbord_runtime import republish
+from klankbord_runtime.bus import Message
 from klankbord_runtime.republish import PAGE, CutShortError
 from klankbord_runtime.service import Service
 from klankbord_standalone.servers import Installation
@@ -172,3 +176,38 @@ async def test_whoever_is_being_forgotten_is_not_said_again(
         await erasing.execute("delete from outbox")
     assert (await replaying).streams == {}
     assert await kept(installation) == []
+
+
+async def test_who_is_forgotten_meanwhile_is_so_only_when_their_events_are_on_the_bus_to_be_found(
+    ingest: Service,
+    beside: Service,
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Noted as erased they were before; what they said is still in the outbox, and in a page."""
+    await said(ingest, 0, 2)
+    await lost(installation)
+    in_hand, go_on, publish = asyncio.Event(), asyncio.Event(), republish.publish
+
+    async def late(client: Client, messages: Sequence[Message]) -> None:
+        in_hand.set()
+        await go_on.wait()
+        await publish(client, messages)
+
+    monkeypatch.setattr(republish, "publish", late)
+    replaying = asyncio.create_task(beside.republish(LONG_AGO))
+    await in_hand.wait()
+    try:
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await erase(ingest, patience="500ms")
+    finally:
+        go_on.set()
+        await replaying
+    await erase(ingest, patience="10s")
+    assert await kept(installation) == ["0", "1"]
+
+
+async def erase(ingest: Service, patience: str) -> None:
+    async with ingest.database.transaction() as erasing:
+        await erasing.execute(f"set local lock_timeout = '{patience}'")
+        await erasing.execute("delete from outbox")

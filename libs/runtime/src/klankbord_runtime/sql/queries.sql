@@ -68,12 +68,15 @@ where recorded >= $1 and recorded < $2
 group by 1;
 
 -- name: fetch_sent
+-- Locked, so that an erasure which was noted before deletes them when they are on the bus, and then
+-- looks for them there.
 select recorded, batch, position, id, subject, body
 from outbox o
 where recorded >= $1 and recorded < $4 and (recorded, batch, position) > ($1, $2, $3)
     and not exists (select from outbox_pending p where p.batch = o.batch)
 order by recorded, batch, position
-limit $5;
+limit $5
+for share of o;
 
 -- name: hold_off_erasures
 select pg_advisory_xact_lock_shared(hashtext('erasure ' || current_schema));
