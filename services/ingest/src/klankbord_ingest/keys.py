@@ -48,7 +48,7 @@ def read_operator_tokens(file: Path | None) -> tuple[bytes, ...]:
     """
     if file is None:
         return ()
-    tokens = tuple(file.read_bytes().split())
+    tokens = tuple(filter(None, map(bytes.strip, file.read_bytes().splitlines())))
     if not tokens or min(map(len, tokens)) < MIN_TOKEN_BYTES:
         raise ValueError(
             f"{file} holds no operator token of at least {MIN_TOKEN_BYTES} characters; "
