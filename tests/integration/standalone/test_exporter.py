@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 from prometheus_client import Metric
-from trust.nodes import NODES, nodes, url
+from trust.nodes import NODES, believed, nodes, url
 from world import eventually, post
 
 from klankbord_runtime import provision
@@ -230,9 +230,10 @@ async def cluster(folder: Path) -> AsyncIterator[tuple[Sequence[NatsServer], Cli
         for server in servers:
             await server.start()
         installation = Installation(url(servers), "", credentials)
-        async with installation.client("provision") as client:
-            await provision.apply(client, replicas=NODES)
-            yield servers, client
+        with believed(folder / "tls"):
+            async with installation.client("provision") as client:
+                await provision.apply(client, replicas=NODES)
+                yield servers, client
     finally:
         for server in servers:
             await server.stop()
