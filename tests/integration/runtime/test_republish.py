@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from world import Migrated, eventually, post, settings
 
 from klankbord_runtime import republish
-from klankbord_runtime.bus import Message
+from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.republish import PAGE, CutShortError
 from klankbord_runtime.service import Service
 from klankbord_standalone.servers import Installation
@@ -187,7 +187,7 @@ async def test_who_is_forgotten_meanwhile_is_so_only_when_their_events_are_on_th
     """Noted as erased they were before; what they said is still in the outbox, and in a page."""
     await said(ingest, 0, 2)
     await lost(installation)
-    in_hand, go_on, publish = asyncio.Event(), asyncio.Event(), republish.publish
+    in_hand, go_on = asyncio.Event(), asyncio.Event()
 
     async def late(client: Client, messages: Sequence[Message]) -> None:
         in_hand.set()

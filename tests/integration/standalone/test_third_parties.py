@@ -1,6 +1,7 @@
 """What a hostile third party tries on a real server; and keys that come and go there."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from nats.errors import Error as NatsError
 from world import eventually
 
 from klankbord_runtime.permissions import PROVISION, Quotas
-from klankbord_runtime.provision import apply
+from klankbord_runtime.provision import NANOSECONDS, apply
 from klankbord_standalone import admission
 from klankbord_standalone.child import ServerFailedError
 from klankbord_standalone.credentials import Credentials
@@ -128,6 +129,20 @@ async def test_it_is_held_to_its_quotas(here: Installation) -> None:
         assert await read(client, QUOTAS.batch + 1) == [], "more than one request may ask for"
         assert await read(client, 5, acknowledge=False) == [0, 1, 2, 3, 4]
         assert await read(client, 5, acknowledge=False) == [5, 6, 7], "no more in hand"
+
+
+async def test_no_request_waits_until_nats_forgets_the_way_back(here: Installation) -> None:
+    """After two minutes its answer would arrive nowhere; tried so with nats-server 2.15.1."""
+    await invite(here, PRODUCT, None)
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{PRODUCT.stream}.{PRODUCT.user}"
+    async with Guest(here).connected() as client:
+        answers = await client.subscribe(reply := f"_INBOX_{PRODUCT.user}.answers")
+        for seconds in (61, 60):
+            request = json.dumps({"batch": 1, "expires": seconds * NANOSECONDS}).encode()
+            await client.publish(subject, request, reply=reply)
+        refusal, event = [await answers.next_msg(timeout=5) for _ in range(2)]
+    assert "Exceeded MaxRequestExpires" in (refusal.headers or {})["Description"]
+    assert event.data == b"0"
 
 
 async def test_it_says_nothing_and_reads_nothing_else(here: Installation) -> None:

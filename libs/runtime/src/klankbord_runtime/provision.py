@@ -42,6 +42,10 @@ SUBJECTS_OVERLAP = 10065
 NO_ROOM = 10047
 """What it says where the streams' max_bytes together exceed its max_file_store."""
 LOCK = "klankbord provision"
+LONGEST_REQUEST = 60
+"""Seconds that a third party's request for events may wait. After two minutes without an answer
+nats-server forgets the way back to another account: what it then delivers arrives nowhere, and
+comes again only when it was not acknowledged in time."""
 SCRAM_ITERATIONS = 4096
 """PostgreSQL's own default (scram_iterations)."""
 
@@ -110,6 +114,7 @@ def subscriber_config(subscriber: Subscriber) -> Config:
         "max_ack_pending": subscriber.quotas.in_hand,
         "max_waiting": subscriber.quotas.requests,
         "max_batch": subscriber.quotas.batch,
+        "max_expires": LONGEST_REQUEST * NANOSECONDS,
         "filter_subjects": list(subscriber.subjects),
         "replay_policy": "instant",
     }
