@@ -130,3 +130,25 @@ async def attempts_at(scene: Scene, *places: int) -> None:
                 " values ('metrics-posts', $1, 3)",
                 place,
             )
+
+
+async def test_what_waited_from_before_the_clocks_were_right_is_left_to_the_relay(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while_backing_up(monkeypatch, lambda: waits(scene, "2020-01-01"))
+    await scene.back_up()
+    await scene.restore()
+    async with scene.connected("routing") as connection:
+        assert await connection.fetchval("select count(*) from outbox_pending") == 1
+
+
+async def waits(scene: Scene, recorded: str) -> None:
+    """An event of a service whose clock is years behind."""
+    async with scene.connected("routing") as connection:
+        await connection.execute(
+            f"""
+            insert into outbox_pending (batch, recorded, size) values (1, '{recorded}', 1);
+            insert into outbox (batch, position, recorded, id, subject, body) values
+                (1, 1, '{recorded}', gen_random_uuid(), 'klankbord.x.y.v1.a.b', '')
+            """
+        )
