@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from klankbord_runtime.permissions import ACCOUNT
 from klankbord_standalone import jsz
@@ -178,3 +179,11 @@ def test_streams_of_other_accounts_are_not_ours() -> None:
     found = look(Past(), answer(stream(consumer()), account="somebody"))
     assert "stream_messages" not in found
     assert ("POSTS",) in found["stream_missing"]
+
+
+def test_a_number_that_no_server_has_is_no_answer() -> None:
+    """It would be taken, and fail each scrape when it is shown."""
+    told = stream()
+    told["state"]["messages"] = 10**400
+    with pytest.raises(ValidationError, match="messages"):
+        Jsz.model_validate({"account_details": [{"name": ACCOUNT, "stream_detail": [told]}]})

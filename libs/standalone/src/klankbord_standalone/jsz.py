@@ -9,10 +9,11 @@ The format: https://docs.nats.io/running-a-nats-service/nats_admin/monitoring#je
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from klankbord_runtime.permissions import ACCOUNT
 from klankbord_runtime.provision import NANOSECONDS
@@ -20,6 +21,10 @@ from klankbord_schemas.topology import CONSUMERS, STREAMS
 
 MOST_REMEMBERED = 500
 """Points of a stream's past that are remembered: the older they are, the fewer."""
+
+
+Number = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+"""As Go has them: a larger one could not be shown."""
 
 
 class _Peer(BaseModel):
@@ -42,7 +47,7 @@ class _ConsumerConfig(BaseModel):
 
 
 class _Sequence(BaseModel):
-    stream_seq: int
+    stream_seq: Number
 
 
 class _Consumer(BaseModel):
@@ -50,9 +55,9 @@ class _Consumer(BaseModel):
     config: _ConsumerConfig
     delivered: _Sequence
     ack_floor: _Sequence
-    num_pending: int
-    num_ack_pending: int
-    num_redelivered: int
+    num_pending: Number
+    num_ack_pending: Number
+    num_redelivered: Number
     cluster: _Group | None = None
     """None where the server is alone."""
 
@@ -62,17 +67,17 @@ class _Consumer(BaseModel):
 
 
 class _StreamConfig(BaseModel):
-    max_bytes: int
-    max_age: int
+    max_bytes: Number
+    max_age: Number
     """In nanoseconds."""
 
 
 class _State(BaseModel):
-    messages: int
-    bytes: int
-    first_seq: int
+    messages: Number
+    bytes: Number
+    first_seq: Number
     first_ts: datetime
-    last_seq: int
+    last_seq: Number
     last_ts: datetime
 
 
