@@ -100,6 +100,10 @@ def test_an_import_counts_refuses_and_adds_nothing_twice(here: Here) -> None:
         (["policy", "check", "nope.yaml"], "'nope.yaml' does not exist"),
         (["routing", "apply", "."], "'.' is a directory"),
         (["credentials", "creds", "--hand-out", "given"], "belong together"),
+        (
+            ["credentials", "creds", "--hand-out", "given", "--postgres-url", "nonsense"],
+            "no URI of a database",
+        ),
     ],
 )
 def test_wrong_usage_says_what_to_do(here: Here, words: list[str], told: str) -> None:

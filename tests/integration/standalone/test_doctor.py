@@ -102,14 +102,12 @@ async def test_sick_streams_consumers_and_keys_are_found(
     credentials.write_authorization()
     credentials.seed_file("metrics").write_text(new_seed())
     credentials.seed_file("routing").chmod(0o640)
+    credentials.folder.chmod(0o750)  # while nobody else may enter the folder, it is well
 
     found = await examined(place)
     assert told(found, "NATS: streams and consumers") == (
         "problem",
-        (
-            "consumer routing-flags is missing, stream POSTS: max_age is 86400 s, and should be "
-            "2592000 s"
-        ),
+        "consumer routing-flags is missing, stream POSTS: max_age is 1d, and should be 30d",
     )
     assert told(found, "dead letters") == ("problem", "dead letters: 1 of routing-posts")
     verdict, words = told(found, "NATS: permissions")

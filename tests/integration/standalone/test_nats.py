@@ -345,7 +345,7 @@ async def test_a_difference_is_found_and_set_right_without_losing_an_event(
             "consumer moderation-posts: max_deliver is 5, and should be -1",
             "consumer routing-flags is missing",
             'stream POSTS: discard is "old", and should be "new"',
-            "stream POSTS: max_age is 3600 s, and should be 2592000 s",
+            "stream POSTS: max_age is 3600 s, and should be 30d",
         ]
         changes = await apply(client)
         assert [(change.kind, change.what) for change in changes] == [

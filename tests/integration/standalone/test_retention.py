@@ -40,8 +40,8 @@ async def test_more_is_kept_when_it_is_said_and_then_nothing_differs(
 ) -> None:
     more = kept(max_age=90 * DAY, max_bytes=100 * 1024 * MIB)
     assert await differences(installation, more) == [
-        "stream POSTS: max_age is 2592000 s, and should be 7776000 s",
-        "stream POSTS: max_bytes is 21474836480, and should be 107374182400",
+        "stream POSTS: max_age is 30d, and should be 90d",
+        "stream POSTS: max_bytes is 20GiB, and should be 100GiB",
     ]
     (change,) = await installation.provision(streams=more)
     assert (change.kind, change.what) == ("changed", "stream POSTS")
@@ -73,7 +73,7 @@ async def test_what_else_differs_is_set_right_all_the_same(installation: Install
     assert (changed.kind, left.kind) == ("changed", "kept")
     assert await posts(installation) == 3
     assert await differences(installation, both) == [
-        "stream POSTS: max_age is 2592000 s, and should be 1 s"
+        "stream POSTS: max_age is 30d, and should be 1 s"
     ]
 
 

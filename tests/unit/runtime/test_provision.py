@@ -97,7 +97,7 @@ def test_a_difference_is_told_in_words() -> None:
     assert drift(wanted, found) == [
         'subjects is ["klankbord.x.>"], and should be ["klankbord.y.>"]',
         'discard is "old", and should be "new"',
-        "max_age is 60 s, and should be 2592000 s",
+        "max_age is 60 s, and should be 30d",
         "allow_atomic is not set, and should be true",
     ]
 

@@ -30,6 +30,7 @@ Config: TypeAlias = dict[str, Any]
 
 READER = "reader"
 NANOSECONDS = 1_000_000_000
+DAY = 86_400 * NANOSECONDS
 NOT_FOUND = 404
 UNAVAILABLE = 503
 ANSWER_PATIENCE = 5.0
@@ -343,10 +344,14 @@ def _comparable(value: Any) -> Any:
 
 
 def _words(name: str, value: Any) -> str:
+    """As streams.yaml writes it, where it can say it."""
     if value is None:
         return "not set"
     if name in ("max_age", "duplicate_window", "ack_wait"):
-        return f"{value / NANOSECONDS:.15g} s"
+        return f"{value // DAY}d" if value and value % DAY == 0 else f"{value / NANOSECONDS:.15g} s"
+    if name == "max_bytes":
+        units = (("TiB", 1024**4), ("GiB", 1024**3), ("MiB", 1024**2))
+        return next((f"{value // n}{u}" for u, n in units if value > 0 == value % n), f"{value}")
     return json.dumps(value)
 
 

@@ -99,7 +99,8 @@ def place_of(
     """The installation that these options name.
 
     Raises:
-        UsageError: only some of the three options of existing servers are there.
+        UsageError: only some of the three options of existing servers are there, or they name
+            others than those that what runs in the data folder uses.
         OSError: the file cannot be read.
     """
     if postgres_url is None and postgres_url_file is not None:
@@ -112,7 +113,14 @@ def place_of(
     elsewhere = None
     if nats_url and nats_creds_dir and postgres_url:
         elsewhere = Elsewhere(nats_url, nats_creds_dir, postgres_url)
-    return Place(Home.at(data, config), elsewhere)
+    home = Home.at(data, config)
+    running = home.running()
+    if running is not None and elsewhere is not None and running.nats_url != nats_url:
+        raise UsageError(
+            f"what runs in {home.data} uses {running.nats_url}, not {nats_url}: leave out "
+            "--nats-url and its like, or name another folder with --data"
+        )
+    return Place(home, elsewhere)
 
 
 def command(app: typer.Typer, name: str) -> Callable[[Run], Run]:

@@ -1,5 +1,6 @@
 """`klankbord credentials`, `rotate` and `provision`: keys, and servers of your own."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,9 @@ NEXT = """The new ones are good, and the old keys of NATS too. Next:
 1. give the new ones to whoever has the old ones (`klankbord credentials FOLDER --hand-out …`)
 2. restart the services, one after the other
 3. `klankbord rotate … --finish`"""
+
+
+DATABASE_URL = re.compile(r"postgres(ql)?://[^/]+/[^/?]+")
 
 
 @command(installing, "credentials")
@@ -53,6 +57,11 @@ async def credentials(
     """
     if (hand_out_to is None) is not (postgres_url is None):
         raise UsageError("--hand-out and --postgres-url belong together: give both or none")
+    if postgres_url is not None and not DATABASE_URL.match(postgres_url):
+        raise UsageError(
+            "--postgres-url is no URI of a database: write it as "
+            "postgresql://postgres.example.org:5432/klankbord"
+        )
     made = Credentials.create(folder)
     made.write_authorization()
     write_private(folder / "pgpass", made.passfile())

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.padding import Padding
 
 from klankbord_runtime.permissions import USUAL, Quotas
 from klankbord_standalone.command import Place, command
@@ -13,6 +13,7 @@ from klankbord_standalone.commands.console import Json, out, print_json, say, te
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.standalone import reach
 from klankbord_standalone.subscribers import (
+    Reading,
     finish_rotation,
     invite,
     known,
@@ -88,20 +89,26 @@ async def subscriber_list(place: Place, as_json: Json = False) -> None:
     if as_json:
         print_json([asdict(one) for one in found])
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "subjects", "waiting", "in hand", "last active", "quotas"):
-        table.add_column(column, overflow="fold")
+    if not found:
+        out().print("no subscribers: klankbord subscriber add NAME makes one")
     for one in found:
-        quotas = " ".join(f"{name}={most}" for name, most in vars(one.subscriber.quotas).items())
-        table.add_row(
-            one.subscriber.name + (" (two keys)" if one.rotating else ""),
-            "\n".join(one.subscriber.subjects),
-            "no consumer" if one.waiting is None else f"{one.waiting:,}",
-            "" if one.in_hand is None else f"{one.in_hand:,}",
-            (one.last_active or "")[:19],
-            quotas,
-        )
-    out().print(table)
+        keys = " (two keys)" if one.rotating else ""
+        out().print(f"{one.subscriber.name}{keys}: {_place(one)}", markup=False)
+        for subject in one.subscriber.subjects:
+            out().print(f"  {subject}", markup=False, soft_wrap=True)
+        quotas = ", ".join(f"{name}={most:,}" for name, most in vars(one.subscriber.quotas).items())
+        out().print(Padding(f"at most: {quotas}", (0, 0, 0, 2)))
+
+
+def _place(one: Reading) -> str:
+    if one.waiting is None:
+        return "no consumer: `klankbord subscriber add` with the same subjects makes it"
+    active = (
+        f"last acknowledged {one.last_active[:16].replace('T', ' ')} UTC"
+        if one.last_active
+        else "nothing acknowledged yet"
+    )
+    return f"{one.waiting:,} waiting, {one.in_hand or 0:,} in hand, {active}"
 
 
 @command(subscriber, "remove")

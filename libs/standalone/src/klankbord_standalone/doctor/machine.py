@@ -13,7 +13,7 @@ import psutil
 
 from klankbord_runtime.refused import Refused
 from klankbord_standalone.apply import CONFIG, POLICY, ROUTING
-from klankbord_standalone.credentials import Credentials
+from klankbord_standalone.credentials import Credentials, CredentialsError
 from klankbord_standalone.home import Home
 from klankbord_standalone.retention import NAME, parse_streams
 from klankbord_standalone.services import SERVICES
@@ -52,6 +52,8 @@ class MachineFacts:
     """Keys and passwords that others than their owner may read or change."""
     secrets: int
     """How many keys and passwords were looked at."""
+    unusable: str
+    """The key that is not there or not well formed, and what to do; mostly empty."""
     files: dict[str, Written]
     """The configuration files that are there, by name."""
     config: str
@@ -71,15 +73,21 @@ def gather(home: Home, credentials: Credentials) -> MachineFacts:
     """
     nats_conf = home.data / "nats" / "nats.conf"
     private = list(_private(home, credentials.folder))
+    stale, unusable = None, ""
+    try:
+        stale = _stale(credentials, nats_conf.with_name("auth.conf"))
+    except CredentialsError as error:
+        unusable = str(error)
     return MachineFacts(
         python=platform.python_version(),
         packages=dict(_installed()),
         disks=[_disk(folder) for folder in (home.data, home.data / "postgres") if folder.exists()],
         open_files=[str(file) for file in private if _is_open(file)],
         secrets=len(private),
+        unusable=unusable,
         files=dict(_files(home.config)),
         config=str(home.config),
-        stale_permissions=_stale(credentials, nats_conf.with_name("auth.conf")),
+        stale_permissions=stale,
         nats_conf=nats_conf.read_text("utf-8") if nats_conf.exists() else None,
     )
 
@@ -122,7 +130,11 @@ def _stale(credentials: Credentials, embedded: Path) -> bool | None:
 
 
 def _is_open(file: Path) -> bool:
-    return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+    """Whether others may read or change it: its mode lets them, and they may enter its folder."""
+    mode, folder = file.stat().st_mode, file.parent.stat().st_mode
+    group = mode & stat.S_IRWXG and folder & stat.S_IXGRP
+    everyone = mode & stat.S_IRWXO and folder & stat.S_IXOTH
+    return bool(group or everyone)
 
 
 def _files(config: Path) -> Iterator[tuple[str, Written]]:

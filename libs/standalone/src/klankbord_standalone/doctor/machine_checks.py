@@ -41,7 +41,9 @@ def disk(machine: MachineFacts) -> Judgement:
 
 
 def modes(machine: MachineFacts) -> Judgement:
-    """Whether keys and passwords are their owner's alone."""
+    """Whether keys and passwords are there, and their owner's alone."""
+    if machine.unusable:
+        return problem(machine.unusable, "best: put it back from a copy of this folder")
     if machine.open_files:
         return problem(
             f"others may reach {named(machine.open_files)}", "chmod 600 each; if it was read, renew"
@@ -54,7 +56,7 @@ def modes(machine: MachineFacts) -> Judgement:
 def authorization(machine: MachineFacts) -> Judgement:
     """Whether the list of NATS's users and permissions is the one that this build needs."""
     if machine.stale_permissions is None:
-        return unchecked("there is no auth.conf here")
+        return unchecked("there is no auth.conf here, or not every key that it is made of")
     if machine.stale_permissions:
         return problem(
             "auth.conf is not what this build and these keys need",
