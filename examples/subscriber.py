@@ -23,6 +23,11 @@ from klankbord_schemas import FeedbackRouted
 STREAM = "ROUTING"
 
 
+async def complain(error: Exception) -> None:
+    """Why there is no connection: it is tried again, with a wrong key too."""
+    print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+
+
 async def main(name: str, seed_file: str, url: str) -> None:
     user = f"subscriber-{name}"
     client = await nats.connect(
@@ -30,6 +35,7 @@ async def main(name: str, seed_file: str, url: str) -> None:
         nkeys_seed=seed_file,
         inbox_prefix=f"_INBOX_{user}",
         max_reconnect_attempts=-1,
+        error_cb=complain,
     )
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
