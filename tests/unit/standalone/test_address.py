@@ -22,8 +22,8 @@ def test_what_names_a_user_is_left_out(told: str, shown: str) -> None:
 
 def test_what_a_command_ends_with_shows_none(capsys: pytest.CaptureFixture[str]) -> None:
     async def fails() -> None:
-        raise UsageError("nats://u:S3CRET@nats:4222 is away")
+        raise UsageError("nats://u:S3CRET@nats.example:4222 is away")
 
     with pytest.raises(SystemExit):
         _run(fails())
-    assert capsys.readouterr().err == "klankbord: nats://nats:4222 is away\n"
+    assert capsys.readouterr().err == "klankbord: nats://nats.example:4222 is away\n"
