@@ -6,7 +6,7 @@ MEMBERS := libs/schemas libs/runtime services/ingest services/moderation service
 EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-podman demo check check-rules test alarms trust upgrade bench bench-full kube audit format lock docs dashboards dashboard-picture clean
+.PHONY: help setup setup-system setup-podman demo check check-rules test trials alarms trust upgrade bench bench-full kube audit format lock docs dashboards dashboard-picture clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -59,8 +59,11 @@ audit: ## ask for known weaknesses of what the locks name; needs the network, so
 	.tools/audit/bin/pip-audit --strict --disable-pip --require-hashes $(patsubst %,-r %,$(wildcard requirements*.lock))
 	npm audit --prefix examples
 
-test: setup $(VENV)/.deploy-ready ## every test, on a real NATS and a real PostgreSQL
+test: setup $(VENV)/.deploy-ready ## every test but the trials, on a real NATS and a real PostgreSQL
 	$(BIN)/python -m pytest
+
+trials: setup $(VENV)/.deploy-ready ## the long tests: backup and restore, rotation, a lost tail
+	$(BIN)/python -m pytest -m trial
 
 bench: setup ## how fast it is, against yardsticks of the same round; writes build/bench.json (≤ 10 min)
 	PYTHONPATH=tests $(BIN)/python -m bench

@@ -88,6 +88,7 @@ class Posting:
             await asyncio.sleep(0.2)  # all of it is counted twice more
 
 
+@pytest.mark.trial
 async def test_a_backup_under_load_comes_back_and_what_came_after_counts_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ async def stays_erased(home: Home, kept: Path) -> None:
             await connection.close()
 
 
+@pytest.mark.trial
 async def test_who_is_erased_while_a_backup_is_taken_is_named_when_it_is_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

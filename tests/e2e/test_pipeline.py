@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from stage import Stage, stage, submission
 from world import eventually
@@ -45,6 +46,7 @@ async def test_moderation_may_be_away_and_nobody_waits_for_it(scene: Stage) -> N
     assert await handled(scene, "moderation", "moderation-posts") == 500
 
 
+@pytest.mark.trial
 async def test_the_end_of_the_streams_is_lost_and_comes_back(scene: Stage) -> None:
     """The outboxes have it: every effect is there in the end, and none twice."""
     away = [p for p in scene.everything.processes if p.name in ("moderation", "routing")]

@@ -41,6 +41,7 @@ async def posts_coming_in(scene: Stage) -> AsyncIterator[list[int]]:
         await sending
 
 
+@pytest.mark.trial
 async def test_all_of_them_are_rotated_under_load_and_nothing_is_lost_or_doubled() -> None:
     async with stage() as scene:
         installation = scene.everything.installation
