@@ -40,6 +40,7 @@ from klankbord_standalone.manifest import (
     digest_of_key,
     sha256_of,
 )
+from klankbord_standalone.manifest import FILE as MANIFEST
 from klankbord_standalone.manifest import STREAMS as STREAMS_FOLDER
 from klankbord_standalone.retention import NAME as RETENTION
 from klankbord_standalone.servers import CONNECT_TIMEOUT, Installation
@@ -118,6 +119,7 @@ async def back_up(source: Source, folder: Path, say: Say, *, with_credentials: b
     await asyncio.to_thread(_to_disk, folder, files)
     manifest = manifest.model_copy(update={"files": files})
     manifest.write(folder)
+    await asyncio.to_thread(_to_disk, folder, [MANIFEST])
     return manifest
 
 
@@ -232,7 +234,8 @@ def copy_private(file: Path, copy: Path) -> None:
 
 def _to_disk(folder: Path, files: Iterable[str]) -> None:
     """A power cut after a backup was told to be there must not take it away."""
-    for place in {folder, *(folder / file for file in files)}:
+    written = [folder / file for file in files]
+    for place in {folder, *written, *(file.parent for file in written)}:
         descriptor = os.open(place, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -21,11 +21,12 @@ from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from klankbord_runtime import audit
-from klankbord_runtime.bus import Message, publish
+from klankbord_runtime.bus import publish
 from klankbord_runtime.migrate import UNFINISHED_RESTORE
 from klankbord_runtime.permissions import PROVISION
 from klankbord_runtime.provision import apply
-from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS, Stream, stream_keeping
+from klankbord_runtime.relay import by_stream
+from klankbord_schemas.topology import CONSUMERS, SERVICES, STREAMS, Stream
 from klankbord_standalone.backup import (
     SCHEMAS,
     Connection,
@@ -266,13 +267,8 @@ async def publish_missing(connection: Connection, client: Client, since: datetim
     published = 0
     for service in await made_schemas(connection):
         async for rows in _said(connection, service, since):
-            missing: dict[str, list[Message]] = {}
-            for row in rows:
-                if row["id"] not in on_the_bus:
-                    keeper = stream_keeping(row["subject"]).name
-                    message = Message(row["id"], row["subject"], row["body"])
-                    missing.setdefault(keeper, []).append(message)
-            for messages in missing.values():
+            missing = [row for row in rows if row["id"] not in on_the_bus]
+            for messages in by_stream(missing).values():
                 await publish(client, messages)
                 published += len(messages)
         # nobody says anything meanwhile: whatever was to be sent is on the bus now; were there
