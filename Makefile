@@ -53,13 +53,18 @@ check-rules: ## do the rules of Prometheus mean what their tests say (a part of 
 	elif [ -n "$$CI" ]; then echo "there is no promtool here, and CI needs it: make setup-system" >&2; exit 1; \
 	else echo "!! LEFT OUT: deploy/prometheus was not checked, there is no promtool here: make setup-system" >&2; fi
 
+.tools/peers/.ready: requirements-peers.lock
+	$(PYTHON) -m venv --clear .tools/peers
+	.tools/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
+	@touch $@
+
 audit: ## ask for known weaknesses of what the locks name; needs the network, so it is no part of check
 	$(PYTHON) -m venv .tools/audit
 	.tools/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
 	.tools/audit/bin/pip-audit --strict --disable-pip --require-hashes $(patsubst %,-r %,$(wildcard requirements*.lock))
 	npm audit --prefix examples
 
-test: setup $(VENV)/.deploy-ready ## every test but the trials, on a real NATS and a real PostgreSQL
+test: setup $(VENV)/.deploy-ready .tools/peers/.ready ## every test but the trials, on a real NATS and a real PostgreSQL
 	$(BIN)/python -m pytest
 
 trials: setup $(VENV)/.deploy-ready ## the long tests: backup and restore, rotation, a lost tail
@@ -104,8 +109,9 @@ lock: ## write requirements.lock anew from the pyproject files
 	$(PYTHON) -m venv .tools
 	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.tools/bin/uv lock --quiet
-	.tools/bin/uv export $(EXPORT) --all-packages --all-groups --no-group deploy --no-group sbom -o requirements.lock
+	.tools/bin/uv export $(EXPORT) --all-packages --all-groups --no-group deploy --no-group peers --no-group sbom -o requirements.lock
 	.tools/bin/uv export $(EXPORT) --only-group deploy -o requirements-deploy.lock
+	.tools/bin/uv export $(EXPORT) --only-group peers -o requirements-peers.lock
 	.tools/bin/uv export $(EXPORT) --only-group sbom -o requirements-sbom.lock
 
 clean: ## remove what the other commands made here

@@ -36,6 +36,7 @@ MEANT = {
 }
 """What packages write, and what they mean by it."""
 READ = {
+    "crawler-user-agents": "MIT",
     "google-re2": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
 }

@@ -61,7 +61,7 @@ FEEDS_FAILING = on_alert(
         "Feeds that fail",
         "Feeds whose last poll failed. They are asked again, ever more slowly.",
         promql(
-            f"count(max by (source) (klankbord_ingest_feed_failures{CHOSEN}) > 0) or vector(0)",
+            f"count(max by (source) (klankbord_ingest_source_failures{CHOSEN}) > 0) or vector(0)",
             "failing",
             now=True,
         ),
@@ -93,7 +93,7 @@ LAST_HEARD = on_alert(
             f"time() - max by (source) (klankbord_ingest_source_heard_timestamp_seconds{CHOSEN})",
             in_columns=True,
         ),
-        promql(f"max by (source) (klankbord_ingest_feed_failures{CHOSEN})", in_columns=True),
+        promql(f"max by (source) (klankbord_ingest_source_failures{CHOSEN})", in_columns=True),
         columns={
             "Heard ago": shown(unit=units.Seconds, absent="never", steps={7 * 86_400: WARN}),
             "Failed polls": shown(absent="–", steps={1: WARN, 5: BAD}),

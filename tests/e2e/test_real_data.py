@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 from stage import Stage, stage
 
-from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
+from klankbord_ingest.fetch import Fetcher
 from klankbord_ingest.imports.client import (
     Circumstances,
     ImportFailedError,
@@ -25,6 +25,7 @@ from klankbord_ingest.imports.client import (
     import_path,
     import_url,
 )
+from klankbord_ingest.outgoing import Allowed, FetchError, Gate
 
 REAL = Path(__file__).parents[3] / "shared" / "real" / "payloads"
 FEED_FILES = {".xml", ".rss", ".atom", ".rdf", ".json"}
@@ -61,7 +62,7 @@ def add(total: Counter[str], result: ImportResult) -> None:
 
 async def import_feeds(scene: Stage, address: str) -> Counter[str]:
     total: Counter[str] = Counter()
-    fetcher = Fetcher(Allowed.of(["127.0.0.1"]))
+    fetcher = Fetcher(Gate(Allowed.of([address.removeprefix("http://")])))
     files = [file for file in sorted((REAL / "feeds").rglob("*")) if file.suffix in FEED_FILES]
     for file in files[::EVERY]:
         total["files"] += 1

@@ -9,7 +9,8 @@ from unittest.mock import patch
 import httpcore
 from trust.tried import Tried
 
-from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
+from klankbord_ingest.fetch import Fetcher
+from klankbord_ingest.outgoing import Allowed, FetchError, Gate
 
 LOOPBACK = (
     "127.0.0.1", "127.1", "127.0.1", "127.255.255.254", "0", "0.0.0.0", "2130706433", "0x7f000001",
@@ -91,7 +92,8 @@ async def outgoing(tried: Tried) -> None:
         urls = [f"http://{host}:{port}/" for host in LOOPBACK]
         urls += [f"{scheme}://{host}/" for host in ELSEWHERE for scheme in ("http", "https")]
         urls += [f"http://1.1.1.1{sign}@127.0.0.1:{port}/" for sign in ("", ":80", "%2f", "%23")]
-        fetcher = Fetcher(Allowed.of(["redirects.example"]))  # one: its TLS context takes long
+        # one: its TLS context takes long
+        fetcher = Fetcher(Gate(Allowed.of([f"redirects.example:{redirects}"])))
         for url in (*urls, *NO_WEB_ADDRESS, *PORTS):
             location = url
             moved = f"http://redirects.example:{redirects}/"

@@ -172,7 +172,7 @@ async def test_when_a_source_was_heard_last_outlives_the_process(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(handlers, "SOURCES_EVERY", 0.05)
+    monkeypatch.setattr(handlers, "HEALTH_EVERY", 0.05)
     await migrated("ingest")
     heard = "klankbord_ingest_source_heard_timestamp_seconds"
     own, shown = settings_of(installation, tmp_path), list[float]()
@@ -361,7 +361,7 @@ async def test_what_is_no_readable_body_is_refused_with_the_reason(door: Door) -
 
 
 async def test_a_body_that_is_too_large_is_refused_declared_or_not(door: Door) -> None:
-    body = b" " * (api.MAX_BODY_BYTES + 1)
+    body = b" " * (api.NOBODY.max_bytes + 1)
     assert (await door.send(body)).status_code == 413
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -371,7 +371,7 @@ async def test_a_body_that_is_too_large_is_refused_declared_or_not(door: Door) -
     headers = {"content-type": "application/json"}
     undeclared = await door.http.post("/v1/sources/forum", content=chunks(), headers=headers)
     assert undeclared.status_code == 413
-    assert str(api.MAX_BODY_BYTES) in problem(undeclared)
+    assert str(api.NOBODY.max_bytes) in problem(undeclared)
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(

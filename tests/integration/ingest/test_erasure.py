@@ -10,7 +10,8 @@ from world import Migrated, settings
 from klankbord_ingest.erase import erase
 from klankbord_ingest.language import LanguageDetector
 from klankbord_ingest.pseudonym import pseudonym
-from klankbord_ingest.sources import Source, parse_sources
+from klankbord_ingest.source import Source
+from klankbord_ingest.sources import parse_sources
 from klankbord_ingest.store import Store
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
 from klankbord_ingest.usecases import Delivery, Forgetting, Ingest, Receipt
@@ -69,9 +70,7 @@ class Door:
 
 
 def source_of(name: str) -> Source:
-    source = parse_sources(SOURCES).webhook(name)
-    assert source is not None
-    return source
+    return parse_sources(SOURCES).by_name[name]
 
 
 @pytest.fixture

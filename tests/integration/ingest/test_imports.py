@@ -12,7 +12,7 @@ import pytest
 from world import Migrated, settings
 
 from klankbord_ingest.app import create
-from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
+from klankbord_ingest.fetch import Fetcher
 from klankbord_ingest.imports.client import (
     Circumstances,
     ImportFailedError,
@@ -22,6 +22,7 @@ from klankbord_ingest.imports.client import (
     import_path,
     import_url,
 )
+from klankbord_ingest.outgoing import Allowed, FetchError, Gate
 from klankbord_ingest.settings import Settings
 from klankbord_runtime.service import Service
 from klankbord_standalone.servers import Installation
@@ -198,14 +199,14 @@ async def test_a_feed_on_the_web_is_imported_as_it_is_now(
         b"<rss version='2.0'><channel><item><guid>a</guid><title>A</title></item></channel></rss>"
     )
     url = web.at("/feed", reply(body=feed))
-    fetcher = Fetcher(Allowed.of(["127.0.0.1"]))
+    fetcher = Fetcher(Gate(Allowed.of([f"127.0.0.1:{web.port}"])))
     assert counts(await import_url(url, target, tmp_path, HERE, fetcher)) == (1, 0, 0)
     later = Circumstances(HERE.zone, datetime(2026, 11, 23, tzinfo=UTC))
     assert counts(await import_url(url, target, tmp_path, later, fetcher)) == (0, 1, 0)
     with pytest.raises(ImportFailedError, match="404"):
         await import_url(web.url("/none"), target, tmp_path, HERE, fetcher)
     with pytest.raises(FetchError, match="not a public"):
-        await import_url(url, target, tmp_path, HERE, Fetcher(Allowed()))
+        await import_url(url, target, tmp_path, HERE, Fetcher(Gate(Allowed())))
 
 
 @pytest.mark.skipif(not PAYLOADS.is_dir(), reason="no ../shared/real")

@@ -20,7 +20,7 @@ sources:
   - {name: blog, community: demo, kind: feed, url: "http://127.0.0.1:1/feed.xml", every: 15m}
 """
 HEARD = "klankbord_ingest_source_heard_timestamp_seconds"
-FAILURES = "klankbord_ingest_feed_failures"
+FAILURES = "klankbord_ingest_source_failures"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def ingest(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Service:
-    monkeypatch.setattr(handlers, "SOURCES_EVERY", 0.05)
+    monkeypatch.setattr(handlers, "HEALTH_EVERY", 0.05)
     await migrated("ingest")
     (tmp_path / "klankbord.yaml").write_text(CONFIG)
     (tmp_path / "pseudonym.key").write_bytes(bytes(32))

@@ -12,7 +12,7 @@ import pytest
 from unit.ingest.test_submission import SOURCES
 
 from klankbord_ingest.arrivals import MOST_BYTES_TOGETHER, MOST_TOGETHER, WRITERS, Arrivals
-from klankbord_ingest.sources import Source
+from klankbord_ingest.source import Source
 from klankbord_ingest.usecases import Delivery, Ingest, Receipt
 from klankbord_runtime.work import Work
 

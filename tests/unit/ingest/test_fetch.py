@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klankbord_ingest.fetch import Allowed, Fetcher, FetchError, is_public, read_capped
+from klankbord_ingest.fetch import Fetcher, read_capped
+from klankbord_ingest.outgoing import Allowed, FetchError, Gate, is_public
 
 NOT_PUBLIC = [
     "0.0.0.0",
@@ -78,13 +79,23 @@ def test_no_ipv6_address_below_the_unicast_range_is_public(address: IPv6Address)
     assert not is_public(address)
 
 
-def test_a_host_or_a_network_can_be_allowed() -> None:
-    allowed = Allowed.of(["Forum.Internal", "10.2.0.0/16", "127.0.0.1", "[::1]"])
-    assert allowed.permits("forum.internal", ip_address("192.168.0.9"))
-    assert allowed.permits("elsewhere", ip_address("10.2.3.4"))
-    assert allowed.permits("localhost", ip_address("::1"))
-    assert not allowed.permits("elsewhere", ip_address("10.3.0.1"))
-    assert not allowed.permits("elsewhere", ip_address("127.0.0.2"))
+def test_exactly_what_is_allowed_is_permitted() -> None:
+    allowed = Allowed.of(["Forum.Internal:443", "10.2.0.7:8448", "127.0.0.1:8008", "[::1]:993"])
+    assert allowed.permits("forum.internal", ip_address("192.168.0.9"), 443)
+    assert allowed.permits("elsewhere", ip_address("10.2.0.7"), 8448)
+    assert allowed.permits("localhost", ip_address("::1"), 993)
+    assert not allowed.permits("forum.internal", ip_address("192.168.0.9"), 8443)
+    assert not allowed.permits("sub.forum.internal", ip_address("192.168.0.9"), 443)
+    assert not allowed.permits("elsewhere", ip_address("127.0.0.1"), 8009)
+    assert not allowed.permits("elsewhere", ip_address("127.0.0.2"), 8008)
+
+
+@pytest.mark.parametrize(
+    "entry", ["forum.internal", "10.2.0.0/16", "127.0.0.1:", ":80", "a:b", "u@h:1", "::1:80", ""]
+)
+def test_what_is_no_host_and_port_is_refused_with_how_to_write_it(entry: str) -> None:
+    with pytest.raises(ValueError, match="is no host and port; write it such as"):
+        Allowed.of([entry])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +115,7 @@ async def test_what_is_no_plain_web_address_is_refused_before_anything_is_resolv
     url: str,
 ) -> None:
     with pytest.raises(FetchError) as refused:
-        await Fetcher(Allowed()).get(url)
+        await Fetcher(Gate(Allowed())).get(url)
     assert refused.value.code == "bad_address"
 
 

@@ -247,3 +247,17 @@ def test_live_and_there_and_back_again_is_three_versions() -> None:
         History(), [Version("update", text, None, heard) for heard, text in enumerate(texts)]
     )
     assert all(isinstance(verdict, NewVersion) for verdict in verdicts)
+
+
+def test_an_update_that_names_another_author_is_no_version() -> None:
+    def version(operation: Operation, author: str | None, *, is_history: bool = False) -> Version:
+        return Version(operation, author.encode() if author else b"", 7, 0, is_history, author)
+
+    first = place(History(), version("create", "p-anna")._replace(stated=1))
+    assert isinstance(first, NewVersion)
+    assert place(first.history, version("update", "p-mallory")) == Duplicate()
+    for author in ("p-anna", None):
+        assert isinstance(place(first.history, version("update", author)), NewVersion)
+    assert isinstance(place(first.history, version("delete", "p-moderator")), NewVersion)
+    told = version("update", "anna, in an export", is_history=True)
+    assert isinstance(place(first.history, told), NewVersion)

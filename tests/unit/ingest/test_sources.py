@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from klankbord_ingest.keys import SourceKeys
+from klankbord_ingest.kinds.feed import Feed
 from klankbord_ingest.signature import secret_key
 from klankbord_ingest.sources import parse_sources
 from klankbord_runtime.accepted import Refused
@@ -41,24 +42,26 @@ def test_a_webhook_a_feed_and_an_import_are_read() -> None:
     read = parse_sources(
         sources(FORUM, BLOG, "{name: mail, community: demo, kind: import}").encode()
     )
-    forum = read.webhook("forum")
-    assert forum is not None
+    forum = read.by_name["forum"]
     assert (forum.platform, forum.published_trust) == ("forum.example.org", "attested")
     assert forum.language == "nl"
     assert forum.community.languages == ("en", "nl")
-    (feed,) = read.feeds
-    assert (feed.url, feed.every) == ("https://example.org/feed", timedelta(hours=6))
-    assert (feed.source.platform, feed.source.published_trust) == ("blog", "claimed")
+    blog = read.by_name["blog"]
+    assert isinstance(blog.entry, Feed)
+    assert (str(blog.entry.url), blog.entry.every) == (
+        "https://example.org/feed",
+        timedelta(hours=6),
+    )
+    assert (blog.platform, blog.published_trust) == ("blog", "claimed")
     assert read.by_name["mail"].published_trust == "attested"
-    assert read.webhook("blog") is None
-    assert read.webhook("nothing") is None
 
 
 def test_the_shipped_file_is_in_order_and_what_it_says_in_comments_too() -> None:
     shipped = files("klankbord_ingest").joinpath("klankbord.yaml").read_bytes()
-    assert parse_sources(shipped).webhook("forum") is not None
+    assert parse_sources(shipped).by_name["forum"].kind == "webhook"
     entries = re.sub(rb"^  # (- |  )", rb"  \1", shipped, flags=re.MULTILINE)
-    assert {feed.source.name for feed in parse_sources(entries).feeds} == {"blog"}
+    feeds = [name for name, one in parse_sources(entries).by_name.items() if one.kind == "feed"]
+    assert feeds == ["blog"]
 
 
 @pytest.mark.parametrize(
@@ -118,18 +121,18 @@ def test_secrets_come_from_a_file_or_a_variable_and_two_are_good_while_they_are_
     tmp_path: Path,
 ) -> None:
     variable = {"KLANKBORD_SECRET_FORUM": SECRET}
-    assert read_keys(None, variable).of("forum") == (secret_key(SECRET),)
+    assert read_keys(None, variable).of("forum") == {"signature": (secret_key(SECRET),)}
     (tmp_path / "forum").write_text(f"{SECRET}\n{OLD_SECRET}\n")
     both = (secret_key(SECRET), secret_key(OLD_SECRET))
-    assert read_keys(tmp_path, variable).of("forum") == both
+    assert read_keys(tmp_path, variable).of("forum") == {"signature": both}
     assert read_keys(tmp_path).disabled == {}
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (None, "it has no secret; write one into"),
-        ("", "it has no secret"),
+        (None, "it has no signature; write the secret that the sender signs with"),
+        ("", "it has no signature"),
         ("hunter2", "openssl rand"),
         (f"{SECRET}\n{SECRET}\n{SECRET}", "holds 3 secrets"),
         (f"{SECRET}\nwhsec_", "is no secret"),
@@ -144,7 +147,8 @@ def test_a_source_without_a_proper_secret_is_disabled_aloud_and_once(
     keys.refresh(parse_sources(sources(FORUM).encode()).by_name.values())
     assert told in keys.disabled["forum"]
     assert SECRET not in keys.disabled["forum"]
-    assert keys.of("forum") == (DECOY,) == keys.of("unknown")
+    assert keys.of("forum") is None is keys.of("unknown")
+    assert keys.decoy == {"signature": (DECOY,)}
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
 
 
@@ -153,5 +157,5 @@ def test_a_secret_that_is_put_right_enables_the_source(tmp_path: Path) -> None:
     assert keys.disabled
     (tmp_path / "forum").write_text(SECRET)
     keys.refresh(parse_sources(sources(FORUM).encode()).by_name.values())
-    assert keys.of("forum") == (secret_key(SECRET),)
+    assert keys.of("forum") == {"signature": (secret_key(SECRET),)}
     assert not keys.disabled

@@ -11,6 +11,10 @@ from klankbord_schemas.types import Line, Moment, NativeId, Pseudonym, Slug
 
 InteractionKind = Literal["like", "share", "click", "join", "leave", "view", "follow"]
 
+Channel = Literal["search", "social", "ai", "email", "paid", "link", "direct"]
+"""How someone came there: by a search engine, a social network, an assistant, a mail, something
+that was paid for, a link elsewhere, or directly."""
+
 
 class Interaction(Data):
     """Someone liked, shared, clicked, joined, left, viewed or followed."""
@@ -35,6 +39,16 @@ class Interaction(Data):
     """The identity of that post."""
     url: Line | None = None
     """The address that was clicked or viewed."""
+    content: Line | None = None
+    """What was said with it: the emoji of a reaction."""
+    name: Line | None = None
+    """What it is called: the goal that was reached."""
+    campaign: Line | None = None
+    """The campaign that it belongs to, as `utm_campaign` names it."""
+    channel: Channel | None = None
+    """How whoever did it came there."""
+    referrer: Line | None = None
+    """The host that led there; never a whole address."""
     published: Moment
     """When it was done."""
     published_trust: PublishedTrust

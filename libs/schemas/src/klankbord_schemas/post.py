@@ -11,6 +11,8 @@ from klankbord_schemas.event import Attribute, Data, Event, SequenceText
 from klankbord_schemas.identity import Person, fact_id, person_of, post_identity
 from klankbord_schemas.trust import PublishedTrust, counted_at
 from klankbord_schemas.types import (
+    MAX_LINKS,
+    MAX_MENTIONS,
     MAX_TAGS,
     Count,
     Digest,
@@ -75,6 +77,10 @@ class Post(Data):
     """What it is written in."""
     tag: list[Line] = Field(default_factory=list, max_length=MAX_TAGS)
     """Its tags, without `#`."""
+    mention: list[Pseudonym] = Field(default_factory=list, max_length=MAX_MENTIONS)
+    """Whom it names."""
+    link: list[Line] = Field(default_factory=list, max_length=MAX_LINKS)
+    """The web addresses in it, without what only tracks."""
 
 
 class PostReceived(Event[Post]):

@@ -16,6 +16,8 @@ MAX_TEXT = 100_000
 MAX_LINE = 2_000
 MAX_NATIVE_ID = 500
 MAX_TAGS = 100
+MAX_MENTIONS = 100
+MAX_LINKS = 100
 
 
 def _without_nul(text: str) -> str:

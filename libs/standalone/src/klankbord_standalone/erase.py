@@ -40,7 +40,7 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at who has answered."""
 
 NOT_COVERED = (
-    "what others quoted of the member",
+    "what others quoted of the member, and that they named them",
     "events that third parties have read; member.erased tells those who subscribe to it",
     "backups, until they expire",
     "PostgreSQL's write-ahead log, until it is recycled",

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
-from klankbord_ingest.fetch import Allowed, Fetcher, FetchError
+from klankbord_ingest.fetch import Fetcher
 from klankbord_ingest.imports.client import (
     Circumstances,
     ImportFailedError,
@@ -26,6 +26,7 @@ from klankbord_ingest.imports.client import (
 from klankbord_ingest.imports.csv import HeaderError
 from klankbord_ingest.imports.formats import UnknownFormatError
 from klankbord_ingest.imports.slack import ExportError
+from klankbord_ingest.outgoing import Allowed, FetchError, Gate
 from klankbord_ingest.sources import parse_sources
 from klankbord_standalone.apply import checked
 from klankbord_standalone.command import Place
@@ -80,7 +81,7 @@ async def run(place: Place, job: Job, err: Console) -> ImportResult:
                         target,
                         place.home.data,
                         circumstances,
-                        Fetcher(Allowed.of(job.allowed)),
+                        Fetcher(Gate(Allowed.of(job.allowed))),
                         dry_run=job.dry_run,
                         report=tell,
                     )

@@ -1,9 +1,8 @@
-"""The doors: `POST /v1/sources/{name}` for sources, `POST /v1/import/{source}` for the operator."""
+"""The doors: `/v1/sources/{name}` for sources, `POST /v1/import/{source}` for the operator."""
 
 import asyncio
-import hmac
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,32 +14,33 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from klankbord_ingest import kind
 from klankbord_ingest.arrivals import Arrivals
+from klankbord_ingest.hearing import Hearing, told
 from klankbord_ingest.intake import FullError, Intake, Place
 from klankbord_ingest.keys import SourceKeys
+from klankbord_ingest.kind import Push, RefusedError, Reply, UnsignedError
+from klankbord_ingest.kinds.webhook import Webhook
 from klankbord_ingest.openapi import description
+from klankbord_ingest.operator import Operator
 from klankbord_ingest.problem import ProblemError
-from klankbord_ingest.signature import UnsignedError, verify
-from klankbord_ingest.sources import Source, Sources
+from klankbord_ingest.source import Source
+from klankbord_ingest.sources import Sources
 from klankbord_ingest.submission import FieldError, Submission, field_errors
 from klankbord_ingest.telemetry import Telemetry
 from klankbord_ingest.usecases import Delivery, Receipt
-from klankbord_ingest.webhook import (
-    CLOUD_EVENT,
-    CLOUD_EVENT_BATCH,
-    JSON,
-    RefusedError,
-    read,
-    read_whole,
-)
+from klankbord_ingest.webhook import CLOUD_EVENT, JSON, read
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.service import Service, answering
 from klankbord_schemas.identity import fingerprint
 
-MAX_BODY_BYTES = 1024 * 1024
 MAX_IMPORT_BYTES = 1536 * 1024
 """More than `klankbord import` sends; as Python objects it may take thirty times that."""
+METHODS = ["GET", "POST", "PUT", "OPTIONS"]
+WITH_BODY = frozenset({"POST", "PUT"})
+NOBODY = Webhook(kind="webhook", name="nobody", community="nobody")
+"""As what a request to a source that there is not is looked at."""
 READ_SECONDS = 10.0
 """How long a sender may take to send its body."""
 RETRY_SECONDS = 5
@@ -50,7 +50,7 @@ BUSY_SECONDS = 1
 
 log = logging.getLogger(__name__)
 
-Answer: TypeAlias = Callable[[Request], Awaitable[JSONResponse]]
+Answer: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 class Doors:
@@ -60,24 +60,29 @@ class Doors:
         self,
         service: Service,
         arrivals: Arrivals,
+        hearing: Hearing,
         sources: AcceptedFile[Sources],
         keys: SourceKeys,
-        operator_tokens: Callable[[], Sequence[bytes]],
+        paused: Callable[[], Collection[str]],
+        operator: Operator,
         intake: Intake,
         telemetry: Telemetry,
     ) -> None:
         self._service = service
         self._arrivals = arrivals
+        self._hearing = hearing
         self._sources = sources
         self._keys = keys
-        self._operator_tokens = operator_tokens
+        self._paused = paused
+        self._operator = operator
         self._intake = intake
         self._telemetry = telemetry
 
     def open(self) -> None:
         """Serve the doors."""
-        webhook, importer = self._door("webhook", self._webhook), self._door("import", self._import)
-        self._service.route("/v1/sources/{name}", webhook, methods=["POST"])
+        push, importer = self._door("webhook", self._push), self._door("import", self._import)
+        self._service.route("/v1/sources/{name}", push, methods=METHODS)
+        self._service.route("/v1/sources/{name}/{rest:path}", push, methods=METHODS)
         self._service.route("/v1/import/{source}", importer, methods=["POST"])
         self._service.route("/openapi.json", self._describe, methods=["GET"])
 
@@ -104,43 +109,79 @@ class Doors:
 
         return endpoint
 
-    # -- the webhook door ------------------------------------------------------------------------
+    # -- the sources' door ------------------------------------------------------------------------
 
-    async def _webhook(self, request: Request) -> JSONResponse:
-        content_type = _content_type(request, (JSON, CLOUD_EVENT, CLOUD_EVENT_BATCH))
+    async def _push(self, request: Request) -> Response:
+        source, entry = self._addressed(request)
+        if request.method not in entry.methods:
+            raise ProblemError(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{request.method} is not what is sent here",
+                headers={"Allow": ", ".join(sorted(entry.methods))},
+            )
+        if request.method in WITH_BODY and entry.accepts:
+            _content_type(request, entry.accepts)
         self._may_accept()
         with self._intake.place() as place:
-            body = await _body(request, MAX_BODY_BYTES, place)
+            body = await _body(request, entry.max_bytes, place)
             with self._telemetry.answering("webhook", answering(request)):
-                source, delivery = self._sender(request, body)
-                try:
-                    submissions = read_whole(content_type, body, source)
-                except RefusedError as refused:
-                    self._count_refused(source, refused.errors)
-                    raise
-                receipt = await self._receive(request, submissions, source, len(body), delivery)
-        return JSONResponse(receipt._asdict(), HTTPStatus.ACCEPTED)
+                return await self._answer(request, body, source, entry)
 
-    def _sender(self, request: Request, body: bytes) -> tuple[Source, UUID]:
-        """Which source sends this, and the id of the delivery.
+    def _addressed(self, request: Request) -> tuple[Source | None, Push]:
+        """The source that is named, and how it sends; as a webhook, where there is none."""
+        name = request.path_params["name"]
+        listed = self._sources.value.by_name if self._sources.accepted else {}
+        source = listed.get(name)
+        if source is not None and isinstance(source.entry, Push) and source.entry.uses("push"):
+            return source, source.entry
+        return None, NOBODY
+
+    async def _answer(
+        self, request: Request, body: bytes, source: Source | None, entry: Push
+    ) -> Response:
+        """Hear a request, if it is from its platform.
 
         An unknown source, one without secret and a wrong signature look the same from outside.
         """
-        name = request.path_params["name"]
-        headers, now = request.scope["headers"], datetime.now(UTC)
+        name, now = request.path_params["name"], datetime.now(UTC)
+        path = request.path_params.get("rest")
+        asked = kind.Request(
+            request.method,
+            "" if path is None else f"/{path}",
+            request.query_params,
+            request.scope["headers"],
+            body,
+        )
+        keys = self._keys.of(name) if source is not None else None
         try:
-            webhook_id = verify(self._keys.of(name), headers, body, now)
+            delivery_id = entry.verify(asked, keys or self._keys.decoy, now)
         except UnsignedError as reason:
             log.info("source %.63r: %s", name, reason)
             raise _unsigned() from None
-        if (source := self._sources.value.webhook(name)) is None:
+        if source is None or keys is None:
             raise _unsigned()
-        return source, _delivery(name, webhook_id, body)
+        if (reply := entry.answer(asked, keys, now)) is not None:
+            return _response(reply)
+        if name in self._paused():
+            raise _not_now("the operator has paused this source")
+        try:
+            page = entry.read(asked, source, now)
+        except RefusedError as refused:
+            self._count_refused(source, refused.errors)
+            raise
+        said, refused_items = await self._hearing.said(page, source)
+        if refused_items:
+            log.warning("source %s: %s", name, told(refused_items, len(page.submissions)))
+        delivery = None if delivery_id is None else _delivery(name, delivery_id, body)
+        receipt = await self._receive(request, said, source, len(body), delivery)
+        if entry.accepted is not None:
+            return _response(entry.accepted)
+        return JSONResponse(receipt._asdict(), HTTPStatus.ACCEPTED)
 
     # -- the import door -------------------------------------------------------------------------
 
     async def _import(self, request: Request) -> JSONResponse:
-        self._admit_operator(request)
+        self._operator.admit(request)
         content_type = _content_type(request, (JSON,))
         self._may_accept()
         with self._intake.place() as place:
@@ -152,22 +193,6 @@ class Doors:
         self._count_refused(source, handed.errors)
         refused = [asdict(error) for error in handed.errors]
         return JSONResponse(receipt._asdict() | {"refused": refused})
-
-    def _admit_operator(self, request: Request) -> None:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        given = token.strip().encode("latin-1")
-        try:
-            tokens = self._operator_tokens()
-        except (OSError, ValueError) as reason:
-            log.error("the import door is shut: %s", reason)  # noqa: TRY400
-            tokens = ()
-        is_right = any(hmac.compare_digest(given, right) for right in tokens)
-        if scheme.lower() != "bearer" or not is_right:
-            raise ProblemError(
-                HTTPStatus.UNAUTHORIZED,
-                "this is not the operator's token; send it as `Authorization: Bearer <token>`",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
 
     def _import_source(self, request: Request) -> Source:
         name, asked = request.path_params["source"], request.query_params
@@ -211,13 +236,15 @@ class Doors:
         return JSONResponse(description())
 
 
-def _content_type(request: Request, accepted: Sequence[str]) -> str:
+def _content_type(request: Request, accepted: Collection[str]) -> str:
     """The content type of a body that can be read, without parameters."""
     given = request.headers.get("content-type", "")
     media_type, _, parameters = given.partition(";")
     media_type = media_type.strip().lower()
-    readable = "send " + " or ".join(accepted)
-    if any(name.startswith(b"ce-") for name, _ in request.scope["headers"]):
+    readable = "send " + " or ".join(sorted(accepted))
+    if CLOUD_EVENT in accepted and any(
+        name.startswith(b"ce-") for name, _ in request.scope["headers"]
+    ):
         problem = (
             "CloudEvents in binary mode are not accepted, because their headers are not signed; "
             f"send structured mode, {CLOUD_EVENT}"
@@ -259,11 +286,16 @@ async def _body(request: Request, limit: int, place: Place) -> bytes:
     return b"".join(chunks)
 
 
+def _response(reply: Reply) -> Response:
+    headers = {"Content-Type": reply.content_type, **reply.headers}
+    return Response(reply.body, reply.status, headers)
+
+
 def _unsigned() -> ProblemError:
     return ProblemError(
         HTTPStatus.UNAUTHORIZED,
-        "no source of that name signed this body within five minutes of now; sign it as "
-        "Standard Webhooks says, with the source's secret",
+        "no source of that name signed this body within five minutes of now; sign it as the "
+        "source's kind asks (Standard Webhooks, for a webhook), with the source's secret",
     )
 
 
@@ -300,10 +332,10 @@ def _refusal(refused: RefusedError) -> ProblemError:
     )
 
 
-def _delivery(source: str, webhook_id: bytes, body: bytes) -> UUID:
+def _delivery(source: str, delivery_id: str, body: bytes) -> UUID:
     """What makes a delivery one that was tried before: its source, its id and what it says.
 
     A sender that uses an id twice for different bodies loses nothing.
     """
-    parts = (source, webhook_id.decode("latin-1"), sha256(body).hexdigest())
+    parts = (source, delivery_id, sha256(body).hexdigest())
     return UUID(bytes=fingerprint(*parts, size=16))

@@ -4,22 +4,28 @@ import os
 from functools import partial
 from random import SystemRandom
 from secrets import token_bytes
+from uuid import uuid4
 
 from klankbord_ingest import handlers
 from klankbord_ingest.api import Doors
 from klankbord_ingest.arrivals import Arrivals
-from klankbord_ingest.feeds.poller import Poller
-from klankbord_ingest.feeds.store import FeedStore
 from klankbord_ingest.feeds.worker import FeedReader
-from klankbord_ingest.fetch import Allowed, Fetcher
+from klankbord_ingest.fetch import Fetcher, user_agent
+from klankbord_ingest.hearing import Hearing
 from klankbord_ingest.intake import Intake
 from klankbord_ingest.keys import SourceKeys, read_operator_tokens, read_pseudonym_key
 from klankbord_ingest.language import LanguageDetector
+from klankbord_ingest.listening.door import SourcesDoor
+from klankbord_ingest.listening.health import Health
+from klankbord_ingest.listening.listener import Listener
+from klankbord_ingest.listening.store import ListeningStore
+from klankbord_ingest.operator import Operator
+from klankbord_ingest.outgoing import Allowed, Gate
 from klankbord_ingest.settings import Settings
 from klankbord_ingest.sources import parse_sources
 from klankbord_ingest.store import Store
 from klankbord_ingest.telemetry import Telemetry
-from klankbord_ingest.usecases import Forgetting, Ingest
+from klankbord_ingest.usecases import Departures, Forgetting, Ingest
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.service import Service
 
@@ -28,7 +34,8 @@ def create(settings: Settings) -> Service:
     """Build the service: the only place that builds things.
 
     Raises:
-        ValueError: the pseudonym key or the operator's token is missing or unfit.
+        ValueError: the pseudonym key, the operator's token or an address that may be asked is
+            missing or unfit.
     """
     service = Service("ingest", settings)
     telemetry = Telemetry(service.registry)
@@ -38,15 +45,36 @@ def create(settings: Settings) -> Service:
     pseudonym_key = read_pseudonym_key(settings.pseudonym_key_file)
     store = Store()
     ingest = Ingest(store, pseudonym_key, LanguageDetector(), service.erasures)
+    forgetting = Forgetting(store, service.erasures)
+    hearing = Hearing(service.work, Departures(store, pseudonym_key, forgetting), telemetry)
     operator_tokens = partial(read_operator_tokens, settings.operator_token_file)
     operator_tokens()  # a file that is unfit is told now, not at the first import
-    fetcher = Fetcher(Allowed.of(settings.allowed_hosts))
-    chance = SystemRandom().random
-    poller = Poller(service, ingest, sources, FeedStore(), fetcher, FeedReader(), chance, telemetry)
+    gate = Gate(Allowed.of(settings.outgoing.allow))
+    fetcher = Fetcher(gate, user_agent(settings.outgoing.contact))
+    listening_store = ListeningStore(uuid4())
+    listener = Listener(
+        service,
+        ingest,
+        hearing,
+        sources,
+        keys,
+        listening_store,
+        fetcher,
+        FeedReader(),
+        SystemRandom().random,
+        telemetry,
+    )
+    health = Health(service, store, listening_store, sources, keys, telemetry)
     intake = Intake(settings.max_waiting_bytes)
     telemetry.waiting_bytes.set_function(lambda: intake.held)
     arrivals = Arrivals(service.work, ingest)
-    Doors(service, arrivals, sources, keys, operator_tokens, intake, telemetry).open()
-    service.forgets(Forgetting(store, service.erasures).forget)
-    handlers.declare(service, ingest, store, sources, poller, keys, telemetry)
+    operator = Operator(operator_tokens)
+    Doors(
+        service, arrivals, hearing, sources, keys, health.paused, operator, intake, telemetry
+    ).open()
+    SourcesDoor(
+        service, sources, operator, listener, listening_store, health, settings.public_url
+    ).open()
+    service.forgets(forgetting.forget)
+    handlers.declare(service, ingest, sources, listener, keys, health, telemetry)
     return service

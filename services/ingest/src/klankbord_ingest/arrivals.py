@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import Context
 from dataclasses import dataclass
 
-from klankbord_ingest.sources import Source
+from klankbord_ingest.source import Source
 from klankbord_ingest.usecases import Delivery, Ingest, Receipt
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.work import Work

@@ -4,11 +4,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from klankbord_ingest.pseudonym import is_pseudonym, pseudonym
-from klankbord_ingest.sources import Source
+from klankbord_ingest.source import Source
 from klankbord_ingest.submission import (
     InteractionSubmission,
     PostSubmission,
     Submission,
+    Told,
 )
 from klankbord_schemas.identity import fingerprint, post_identity
 from klankbord_schemas.interaction import Interaction
@@ -24,16 +25,22 @@ def source_of(submission: Submission, source: Source) -> str:
     return submission.source or source.name
 
 
-def platform_of(submission: Submission, source: Source) -> str:
+def platform_of(submission: Told, source: Source) -> str:
     """The platform that owns its native ids."""
     return submission.platform or source.platform
 
 
-def author_of(submission: Submission, source: Source, key: bytes) -> str | None:
+def author_of(submission: Told, source: Source, key: bytes) -> str | None:
     """The pseudonym of whoever wrote or did it."""
     if submission.attributed_to is None:
         return None
     return pseudonym(key, platform_of(submission, source), submission.attributed_to.id)
+
+
+def mentioned_in(submission: PostSubmission, source: Source, key: bytes) -> list[str]:
+    """The pseudonyms of those whom it names."""
+    platform = platform_of(submission, source)
+    return [pseudonym(key, platform, native_id) for native_id in submission.mention]
 
 
 def named_author_of(submission: Submission, source: Source, key: bytes) -> str | None:
@@ -71,6 +78,7 @@ def post_of(
     author: str | None,
     language: str,
     now: datetime,
+    mentioned: list[str] | None = None,
 ) -> Post:
     """The version of the post of that identity, heard at the moment `now`.
 
@@ -102,6 +110,8 @@ def post_of(
         content_html=None if is_delete else submission.content_html,
         language=language,
         tag=[] if is_delete else submission.tag,
+        mention=[] if is_delete else mentioned or [],
+        link=[] if is_delete else submission.link,
     )
 
 
@@ -123,6 +133,11 @@ def interaction_of(
         object=subject,
         post=None if subject is None else post_identity(community, platform, subject),
         url=submission.url,
+        content=submission.content,
+        name=submission.name,
+        campaign=submission.campaign,
+        channel=submission.channel,
+        referrer=submission.referrer,
         published=published,
         published_trust=source.published_trust,
         published_adjusted=is_future,

@@ -1,100 +1,35 @@
-"""Outgoing HTTP GET for addresses that strangers may choose: feeds, and what they redirect to.
+"""Outgoing HTTP, for addresses that strangers may choose: feeds, and what they redirect to.
 
-A hostile address must not reach this machine, its cloud's metadata service or the private
-network; a hostile server must not keep us waiting or fill our memory. So the name is resolved
-once, every answer is checked, the connection goes to a checked address (Host and SNI keep the
-name), each redirect is checked again, and size and time are capped.
+Where a connection may lead is the gate's to say (`outgoing.py`). A hostile server must not keep us
+waiting or fill our memory either: each redirect is checked again, and size and time are capped.
 """
 
 import asyncio
-import socket
 import zlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Self
 from urllib.parse import urljoin
 
 import httpcore
 import httpx
 
-Address = IPv4Address | IPv6Address
+from klankbord_ingest.outgoing import CheckedBackend, FetchError, Gate
 
 MAX_BYTES = 2 * 1024 * 1024
 """The largest body that is read, counted after decompression."""
 MAX_SECONDS = 10.0
 """The longest a fetch may take, from the first name look-up to the last byte."""
+SILENCE_SECONDS = 120.0
+"""A stream of which nothing came for so long, not even a heartbeat, is taken to be dead."""
+MAX_ERROR_BYTES = 64 * 1024
+"""How much is read of an answer that is an error: it may say why."""
 MAX_REDIRECTS = 3
-PORTS = {"http": 80, "https": 443}
-USER_AGENT = "Klankbord/0.1 (+feeds)"
+SCHEMES = frozenset({"http", "https"})
+FEEDS = "application/atom+xml, application/rss+xml, application/feed+json, */*;q=0.5"
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PERMANENT = frozenset({301, 308})
-
-# `ipaddress.is_global` is not enough: it is true for multicast, NAT64, 6to4 relays and more.
-# https://www.iana.org/assignments/iana-ipv4-special-registry
-_SPECIAL_V4 = tuple(
-    IPv4Network(network)
-    for network in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-    )
-)
-# https://www.iana.org/assignments/ipv6-address-space: all public hosts are in 2000::/3. What lies
-# outside it (loopback, unique local, link local, mapped and translated IPv4) is special as a whole.
-_PUBLIC_V6 = IPv6Network("2000::/3")
-_SPECIAL_V6 = tuple(
-    IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
-)
-
-
-class FetchError(Exception):
-    """A document could not, or must not, be fetched. The message is for the person who asked.
-
-    `code` says the same as one word: bad_address, not_public, port_not_allowed,
-    too_many_redirects, too_large, too_slow, bad_encoding, unreachable.
-    """
-
-    def __init__(self, code: str, why: str) -> None:
-        """Say what went wrong."""
-        super().__init__(why)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Allowed:
-    """Hosts and networks of one's own that may be fetched although they are not public."""
-
-    hosts: frozenset[str] = frozenset()
-    networks: tuple[IPv4Network | IPv6Network, ...] = ()
-
-    @classmethod
-    def of(cls, entries: Iterable[str]) -> Self:
-        """Read entries such as `forum.internal.example`, `10.2.0.0/16` and `127.0.0.1`."""
-        hosts, networks = set(), []
-        for entry in entries:
-            try:
-                networks.append(ip_network(entry.strip("[]"), strict=False))
-            except ValueError:
-                hosts.add(entry.lower())
-        return cls(frozenset(hosts), tuple(networks))
-
-    def permits(self, host: str, address: Address) -> bool:
-        """Whether this address of this host was allowed by name or by network."""
-        return host in self.hosts or any(address in network for network in self.networks)
 
 
 @dataclass(frozen=True)
@@ -109,27 +44,29 @@ class Fetched:
     headers: Mapping[str, str]
     """Header fields by their lower-case names."""
     body: bytes
-    """The body, decompressed; empty for a status that is not 200."""
+    """The body, decompressed; of an error only the beginning."""
 
 
-def is_public(address: Address) -> bool:
-    """Whether an address belongs to a host on the public internet."""
-    if isinstance(address, IPv4Address):
-        return not any(address in network for network in _SPECIAL_V4)
-    return address in _PUBLIC_V6 and not any(address in network for network in _SPECIAL_V6)
+def user_agent(contact: str = "") -> str:
+    """How Klankbord names itself to whom it asks, with a way to reach whoever runs it."""
+    return f"Klankbord/0.1 (+{contact})" if contact else "Klankbord/0.1"
 
 
 class Fetcher:
-    """Fetches documents from addresses that are public or allowed."""
+    """Asks addresses that the gate lets through."""
 
     def __init__(
-        self, allowed: Allowed, max_seconds: float = MAX_SECONDS, max_bytes: int = MAX_BYTES
+        self,
+        gate: Gate,
+        user_agent: str = user_agent(),
+        max_seconds: float = MAX_SECONDS,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._backend = _CheckedBackend(allowed)
+        self.gate = gate
+        self.user_agent = user_agent
+        self._backend = CheckedBackend(gate)
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
-        # httpx's context trusts certifi's authorities: an image need not bring any.
-        self._tls = httpx.create_ssl_context()
 
     async def get(self, url: str, headers: Mapping[str, str] | None = None) -> Fetched:
         """Fetch one document.
@@ -141,65 +78,179 @@ class Fetcher:
         Raises:
             FetchError: the address is not allowed, or the server did not give a usable answer.
         """
-        try:
-            async with asyncio.timeout(self._max_seconds):
-                return await self._follow(url, headers or {})
-        except TimeoutError:
-            raise FetchError(
-                "too_slow", f"{url} did not answer in full within {self._max_seconds:g} seconds"
-            ) from None
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise FetchError("unreachable", f"{url} gave no answer: {error}") from error
+        return await self.request("GET", url, {"Accept": FEEDS, **(headers or {})})
 
-    async def _follow(self, url: str, headers: Mapping[str, str]) -> Fetched:
+    async def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        seconds: float | None = None,
+    ) -> Fetched:
+        """Ask for something, following redirects.
+
+        Args:
+            method: GET, HEAD or POST. What is posted is never sent on to another address.
+            url: an http or https address.
+            headers: request header fields; they stay behind where a redirect leads to another host.
+            body: what is sent.
+            seconds: how long it may take, where that is not as usual.
+
+        Raises:
+            FetchError: the address is not allowed, or the server did not give a usable answer.
+        """
+        longest = self._max_seconds if seconds is None else seconds
+        try:
+            async with asyncio.timeout(longest):
+                return await self._follow(method, url, headers, body)
+        except TimeoutError:
+            why = f"{_shown(url)} did not answer in full within {longest:g} seconds"
+            raise FetchError("too_slow", why) from None
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            raise FetchError("unreachable", f"{_shown(url)} gave no answer: {error}") from error
+
+    @asynccontextmanager
+    async def stream(
+        self, url: str, headers: Mapping[str, str]
+    ) -> AsyncGenerator[tuple[Fetched, AsyncGenerator[bytes, None]], None]:
+        """An answer that does not end: its head, and its body as it comes. It may not redirect.
+
+        Raises:
+            FetchError: the address is not allowed, the server gave no answer, or nothing came for
+                two minutes.
+        """
+        try:
+            async with self._pool() as pool, self._asked(pool, "GET", url, headers) as response:
+                answer = _headers(response)
+                body = b""
+                if response.status != 200:
+                    body = await _beginning(response)
+                head = Fetched(url, None, response.status, answer, body)
+                yield head, _alive(response, url)
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
+            raise FetchError("unreachable", f"{_shown(url)} broke off: {error}") from error
+
+    async def _follow(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Fetched:
         current, moved_to = url, None
         always_permanent = True
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._get_one(current, headers)
+            answer = await self._once(method, current, headers, body)
             location = answer.headers.get("location")
-            if answer.status not in _REDIRECTS or location is None:
+            if answer.status not in _REDIRECTS or location is None or method == "POST":
                 return Fetched(current, moved_to, answer.status, answer.headers, answer.body)
             try:
-                current = urljoin(current, location)
+                following = urljoin(current, location)
             except ValueError as error:
                 why = f"{current} redirects to {location!r}, which is no web address: {error}"
                 raise FetchError("bad_address", why) from error
+            if _origin(following) != _origin(current):
+                headers = {name: headers[name] for name in headers if name.lower() in _HARMLESS}
+            current = following
             always_permanent = always_permanent and answer.status in _PERMANENT
             moved_to = current if always_permanent else moved_to
         raise FetchError("too_many_redirects", f"{url} redirects more than {MAX_REDIRECTS} times")
 
-    async def _get_one(self, url: str, headers: Mapping[str, str]) -> Fetched:
+    async def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Fetched:
+        async with self._pool() as pool, self._asked(pool, method, url, headers, body) as response:
+            answer = _headers(response)
+            content = b""
+            if response.status in _WITH_BODY:
+                encoding = answer.get("content-encoding", "identity").lower()
+                content = await read_capped(response.aiter_stream(), encoding, self._max_bytes)
+            elif response.status >= 400:
+                content = await _beginning(response)
+            return Fetched(url, None, response.status, answer, content)
+
+    def _pool(self) -> httpcore.AsyncConnectionPool:
+        # It reads no proxy from the environment and keeps nothing between fetches.
+        return httpcore.AsyncConnectionPool(
+            ssl_context=self.gate.tls, network_backend=self._backend
+        )
+
+    @asynccontextmanager
+    async def _asked(
+        self,
+        pool: httpcore.AsyncConnectionPool,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+    ) -> AsyncGenerator[httpcore.Response, None]:
         target = _parse_url(url)
         request = {
             "Host": target.netloc.decode("ascii"),
-            "User-Agent": USER_AGENT,
-            "Accept": "application/atom+xml, application/rss+xml, application/feed+json, */*;q=0.5",
+            "User-Agent": self.user_agent,
             "Accept-Encoding": "gzip, deflate",
             **headers,
         }
-        # The pool reads no proxy from the environment and keeps nothing between fetches.
-        async with httpcore.AsyncConnectionPool(
-            ssl_context=self._tls, network_backend=self._backend
-        ) as pool:
-            address = httpcore.URL(
-                scheme=target.raw_scheme,
-                host=target.raw_host,
-                port=target.port,
-                target=target.raw_path,
-            )
+        if method == "POST":
+            request["Content-Length"] = str(len(body))
+        address = httpcore.URL(
+            scheme=target.raw_scheme,
+            host=target.raw_host,
+            port=target.port,
+            target=target.raw_path,
+        )
+        try:
             fields = [
                 (name.encode("ascii"), value.encode("latin-1")) for name, value in request.items()
             ]
-            async with pool.stream("GET", address, headers=fields) as response:
-                answer = {
-                    name.decode("latin-1").lower(): value.decode("latin-1")
-                    for name, value in response.headers
-                }
-                body = b""
-                if response.status == 200:
-                    encoding = answer.get("content-encoding", "identity").lower()
-                    body = await read_capped(response.aiter_stream(), encoding, self._max_bytes)
-                return Fetched(url, None, response.status, answer, body)
+        except UnicodeError:
+            raise FetchError(
+                "bad_address", "a header holds what no header can; is the token whole?"
+            ) from None
+        async with pool.stream(method, address, headers=fields, content=body or None) as response:
+            yield response
+
+
+_HARMLESS = frozenset({"accept", "if-none-match", "if-modified-since"})
+"""Headers that may be shown to another host than they were meant for."""
+_WITH_BODY = frozenset({200, 201, 202, 203, 206, 207})
+
+
+def _headers(response: httpcore.Response) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
+    }
+
+
+async def _beginning(response: httpcore.Response) -> bytes:
+    body = b""
+    async for chunk in response.aiter_stream():
+        body += chunk
+        if len(body) > MAX_ERROR_BYTES:
+            break
+    return body[:MAX_ERROR_BYTES]
+
+
+async def _alive(response: httpcore.Response, url: str) -> AsyncGenerator[bytes, None]:
+    """The body, for as long as it gives signs of life."""
+    chunks = aiter(response.aiter_stream())
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                chunk = await anext(chunks, None)
+        except TimeoutError:
+            why = f"{_shown(url)} said nothing for {SILENCE_SECONDS:g} seconds"
+            raise FetchError("too_slow", why) from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parsed = _parse_url(url)
+    return parsed.scheme, parsed.host, parsed.port
+
+
+def _shown(url: str) -> str:
+    """An address without its query, which may hold a secret."""
+    return url.partition("?")[0]
 
 
 def _parse_url(url: str) -> httpx.URL:
@@ -208,7 +259,7 @@ def _parse_url(url: str) -> httpx.URL:
         host = parsed.host  # decoded only now: a name may be no IDNA
     except (httpx.InvalidURL, UnicodeError) as error:
         raise FetchError("bad_address", f"{url!r} is no web address: {error}") from error
-    if parsed.scheme not in PORTS or not host:
+    if parsed.scheme not in SCHEMES or not host:
         raise FetchError("bad_address", f"{url!r} is no http or https address")
     if parsed.userinfo:
         raise FetchError("bad_address", "an address with a name or password in it is not fetched")
@@ -249,56 +300,3 @@ async def read_capped(chunks: AsyncIterator[bytes], encoding: str, max_bytes: in
     if decompressor is not None and body and not decompressor.eof:
         raise FetchError("bad_encoding", f"the {encoding} stream breaks off before its end")
     return bytes(body)
-
-
-class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects only to addresses that were resolved and checked here, and to those very ones."""
-
-    def __init__(self, allowed: Allowed) -> None:
-        self._allowed = allowed
-        self._sockets = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109  the signature is httpcore's
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        addresses = await _resolve(host, port)
-        for address in addresses:
-            self._check(host, address, port)
-        failure: Exception | None = None
-        for address in addresses:
-            try:
-                return await self._sockets.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except httpcore.ConnectError as error:
-                failure = error
-        raise FetchError("unreachable", f"{host} port {port} takes no connection: {failure}")
-
-    def _check(self, host: str, address: Address, port: int) -> None:
-        if self._allowed.permits(host.lower(), address):
-            return
-        if not is_public(address):
-            raise FetchError(
-                "not_public",
-                f"{host} is {address}, which is not a public address; if it is a server of yours, "
-                "add the host or its network to the allowed addresses",
-            )
-        if port not in PORTS.values():
-            raise FetchError(
-                "port_not_allowed",
-                f"{host} is asked for on port {port}; only 80 and 443 are fetched from, "
-                "unless the host is added to the allowed addresses",
-            )
-
-
-async def _resolve(host: str, port: int) -> list[Address]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise FetchError("unreachable", f"the name {host!r} has no address: {error}") from error
-    return [ip_address(sockaddr[0]) for *_, sockaddr in found]

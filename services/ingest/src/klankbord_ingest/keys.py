@@ -1,13 +1,12 @@
 """What ingest keeps secret, read from files: the pseudonym key, the operator's token, and what
-webhook sources sign with. None of it stands in `klankbord.yaml`.
+sources sign with and are asked with. None of it stands in `klankbord.yaml`.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from klankbord_ingest.signature import secret_key
-from klankbord_ingest.sources import Source
+from klankbord_ingest.source import Secret, Source, SourceEntry
 
 VARIABLE_PREFIX = "KLANKBORD_SECRET_"
 MOST_SECRETS = 2
@@ -59,73 +58,101 @@ def read_operator_tokens(file: Path | None) -> tuple[bytes, ...]:
     return tokens
 
 
-def variable(source: str) -> str:
-    """The environment variable that may hold a source's secrets: `my-forum`'s is
-    `KLANKBORD_SECRET_MY_FORUM`.
+SIGNATURE = "signature"
+"""The role whose file and variable bear the source's name alone: what its platform signs with."""
+
+
+def file_name(source: str, role: str = SIGNATURE) -> str:
+    """The file in the secrets folder that holds a source's secrets of a role."""
+    return source if role == SIGNATURE else f"{source}.{role}"
+
+
+def variable(source: str, role: str = SIGNATURE) -> str:
+    """The environment variable that may hold a source's secrets of a role: `my-forum`'s are
+    `KLANKBORD_SECRET_MY_FORUM` and `KLANKBORD_SECRET_MY_FORUM__TOKEN`.
     """
-    return VARIABLE_PREFIX + source.upper().replace("-", "_")
+    suffix = "" if role == SIGNATURE else f"__{role.upper()}"
+    return VARIABLE_PREFIX + source.upper().replace("-", "_") + suffix
 
 
 class SourceKeys:
-    """The keys of every webhook source, read again whenever they are refreshed.
+    """The keys of every source, read again whenever they are refreshed.
 
     The secrets of source `forum` are the lines of the file `forum` in the secrets folder, else the
-    words of the variable `KLANKBORD_SECRET_FORUM`: one, or two while the secret is rotated.
+    words of the variable `KLANKBORD_SECRET_FORUM`: one, or two while the secret is rotated, the
+    newest first. What it is asked with is of another role, such as `token`: see `file_name`.
     """
 
     def __init__(self, folder: Path | None, environment: Mapping[str, str], decoy: bytes) -> None:
         self._folder = folder
         self._environment = environment
-        self._decoy = (decoy,)
-        self._keys: dict[str, tuple[bytes, ...]] = {}
+        self._decoy = {SIGNATURE: (decoy,)}
+        self._keys: dict[str, dict[str, tuple[bytes, ...]]] = {}
         self._disabled: dict[str, str] = {}
 
     @property
     def disabled(self) -> Mapping[str, str]:
-        """The webhook sources that nobody can post to, and why."""
+        """The sources that cannot be listened to for want of a secret, and why."""
         return self._disabled
 
-    def of(self, source: str) -> tuple[bytes, ...]:
-        """The keys of a source; a decoy that nobody has where there is none.
+    @property
+    def decoy(self) -> Mapping[str, Sequence[bytes]]:
+        """Keys that nobody has.
 
-        So it takes as long to turn away an unknown source as a wrong signature, and nobody can
-        find out by the clock which sources there are.
+        With them it takes as long to turn away an unknown source as a wrong signature, and nobody
+        can find out by the clock which sources there are.
         """
-        return self._keys.get(source, self._decoy)
+        return self._decoy
+
+    def of(self, source: str) -> Mapping[str, Sequence[bytes]] | None:
+        """The keys of a source by role; None where it is not known or disabled."""
+        return self._keys.get(source)
 
     def refresh(self, sources: Iterable[Source]) -> None:
         """Read the secrets of these sources. A source without a proper one is disabled, aloud.
 
         It reads files: call it in a thread.
         """
-        keys: dict[str, tuple[bytes, ...]] = {}
+        keys: dict[str, dict[str, tuple[bytes, ...]]] = {}
         disabled: dict[str, str] = {}
         for source in sources:
-            if source.kind != "webhook":
+            if source.entry is None:
                 continue
             try:
-                keys[source.name] = self._read(source.name)
+                keys[source.name] = {
+                    role: self._read(source.entry, role, secret)
+                    for role, secret in source.entry.secrets.items()
+                }
             except (OSError, ValueError) as reason:
                 disabled[source.name] = str(reason)
                 if self._disabled.get(source.name) != str(reason):
                     log.error("source %s is disabled: %s", source.name, reason)  # noqa: TRY400
         self._keys, self._disabled = keys, disabled
 
-    def _read(self, source: str) -> tuple[bytes, ...]:
-        file = None if self._folder is None else self._folder / source
+    def _read(self, entry: SourceEntry, role: str, secret: Secret) -> tuple[bytes, ...]:
+        name = variable(entry.name, role)
+        file = None if self._folder is None else self._folder / file_name(entry.name, role)
         if file is not None and file.is_file():
-            place, text = str(file), file.read_text("utf-8")
+            place = str(file)
+            secrets = [line.strip() for line in file.read_text("utf-8").splitlines()]
         else:
-            place, text = variable(source), self._environment.get(variable(source), "")
-        secrets = text.split()
+            place, secrets = name, self._environment.get(name, "").split()
+        secrets = list(filter(None, secrets))
         if not secrets:
-            where = f"{variable(source)}" if file is None else f"{file} or {variable(source)}"
-            raise ValueError(f"it has no secret; write one into {where}")
+            if not secret.is_required:
+                return ()
+            where = name if file is None else f"{file} or {name}"
+            raise ValueError(f"it has no {role}; write {secret.what} into {where}")
         if len(secrets) > MOST_SECRETS:
             raise ValueError(
                 f"{place} holds {len(secrets)} secrets; keep the newest {MOST_SECRETS}"
             )
         try:
-            return tuple(secret_key(secret) for secret in secrets)
+            keys = tuple(entry.key(role, one) for one in secrets)
         except ValueError as error:
             raise ValueError(f"{place} {error}") from error
+        if min(map(len, keys)) < secret.min_bytes:
+            raise ValueError(
+                f"{place} holds fewer than {secret.min_bytes} bytes; write {secret.what} into it"
+            )
+        return keys

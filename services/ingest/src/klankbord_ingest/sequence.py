@@ -17,6 +17,8 @@ What states neither revision nor edit time is placed by what it says:
   stays below it even when it arrives later; so does every later *update* that states nothing.
   Another create, or a stated number above it, brings the post back.
 
+An *update* that names another author than the post has is no version of it.
+
 So a submission that states its revision or edit time may be delivered again at any time and adds
 nothing. One that states neither adds nothing as long as its post was edited at most once; a source
 that edits more often should state one of the two.
@@ -51,6 +53,8 @@ class Version(NamedTuple):
     """When it was heard, in microseconds since 1970."""
     is_history: bool = False
     """Whether it comes from an import, which may tell old versions again."""
+    author: str | None = None
+    """The pseudonym of whoever it names as its author."""
 
 
 class History(NamedTuple):
@@ -74,6 +78,8 @@ class History(NamedTuple):
     """Of what each create and update said, ever: the first 8 bytes."""
     is_erased: bool = False
     """Whether its author was erased: then nothing that is handed in is a version of it any more."""
+    author: str | None = None
+    """The pseudonym of its author, once one was named."""
 
     @property
     def newest(self) -> int:
@@ -97,13 +103,19 @@ class Duplicate:
 Verdict: TypeAlias = NewVersion | Duplicate
 
 
-def version_of(submission: PostSubmission, now: datetime, *, is_history: bool = False) -> Version:
+def version_of(
+    submission: PostSubmission,
+    now: datetime,
+    *,
+    is_history: bool = False,
+    author: str | None = None,
+) -> Version:
     """What decides the submission's place, heard at the moment `now`."""
     stated = submission.sequence
     if stated is None and submission.updated is not None:
         stated = microseconds(submission.updated)
     heard = microseconds(now)
-    return Version(submission.operation, digest_of(submission), stated, heard, is_history)
+    return Version(submission.operation, digest_of(submission), stated, heard, is_history, author)
 
 
 def digest_of(submission: PostSubmission) -> bytes:
@@ -123,7 +135,7 @@ def microseconds(moment: datetime) -> int:
 
 def place(history: History, version: Version) -> Verdict:
     """The version's place in the history of its post."""
-    if history.is_erased:
+    if history.is_erased or _is_anothers(history, version):
         return Duplicate()
     if version.stated is None:
         number = _found(history, version)
@@ -143,6 +155,14 @@ def place_all(history: History, versions: Iterable[Version]) -> tuple[list[Verdi
         if isinstance(verdict, NewVersion):
             history = verdict.history
     return verdicts, history
+
+
+def _is_anothers(history: History, version: Version) -> bool:
+    """Whether it changes what somebody else wrote. Some platforms pass such an edit on, and leave
+    it to readers to disregard it (a Matrix server does). An export may name people otherwise.
+    """
+    named = version.operation == "update" and not version.is_history
+    return named and history.author is not None and version.author not in (None, history.author)
 
 
 def _stated(history: History, operation: Operation, stated: int) -> int | None:
@@ -206,4 +226,5 @@ def _remembered(history: History, version: Version, number: int) -> History:
         digest=version.digest if is_newest_live else history.digest,
         created=version.digest if is_create else history.created,
         said=history.said if is_delete else history.said | {version.digest[:SAID_BYTES]},
+        author=history.author or version.author,
     )

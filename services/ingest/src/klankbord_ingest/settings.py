@@ -4,7 +4,17 @@ from pathlib import Path
 
 from pydantic import Field
 
-from klankbord_runtime.settings import ServiceSettings
+from klankbord_runtime.settings import Block, ServiceSettings
+
+
+class OutgoingSettings(Block):
+    """What ingest may ask, and as whom."""
+
+    allow: tuple[str, ...] = ()
+    """Servers of one's own that may be asked although they are not public, or on another port, as
+    JSON: `["forum.internal.example:443", "10.2.0.7:8448"]`. Exactly these, and empty by default."""
+    contact: str = ""
+    """An address or a mail address, shown to whoever is asked, for when they have a question."""
 
 
 class Settings(ServiceSettings):
@@ -14,12 +24,13 @@ class Settings(ServiceSettings):
     """A file with the key of the pseudonyms, at least 32 bytes. Required to run, and the same
     for ever: another key makes every member a stranger."""
     secrets_dir: Path | None = None
-    """A folder with one file per webhook source, named as the source, holding its secrets."""
+    """A folder with the secrets of sources, a file each: `<source>` for what its platform signs
+    with, `<source>.token` for what it is asked with, and other roles likewise."""
     operator_token_file: Path | None = None
-    """A file with the token of the import door; without it the door is shut."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Hosts and networks that feeds may be fetched from although they are not public, as JSON:
-    `["forum.internal.example", "10.2.0.0/16"]`."""
+    """A file with the operator's token; without it the operator's doors are shut."""
+    public_url: str | None = None
+    """Where platforms reach ingest from outside: `https://listen.example.org`."""
+    outgoing: OutgoingSettings = OutgoingSettings()
     max_waiting_bytes: int = Field(default=16 * 1024**2, ge=4 * 1024**2)
     """How much the doors of one replica may hold, in bodies that are being read or wait for the
     database, before they answer 429. A body takes some six times its size while it waits."""

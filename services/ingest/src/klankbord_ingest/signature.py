@@ -72,7 +72,9 @@ def verify(
             signature is right.
     """
     given = list(headers)
-    webhook_id, timestamp, signatures = (_only(given, name) for name in (ID, TIMESTAMP, SIGNATURE))
+    webhook_id, timestamp, signatures = (
+        only_header(given, name) for name in (ID, TIMESTAMP, SIGNATURE)
+    )
     if not 0 < len(webhook_id) <= MAX_ID_BYTES:
         raise UnsignedError(f"webhook-id has {len(webhook_id)} bytes, not 1 to {MAX_ID_BYTES}")
     if not timestamp.isdigit() or len(timestamp) > len(str(2**53)):
@@ -91,7 +93,12 @@ def verify(
     return webhook_id
 
 
-def _only(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes:
+def only_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    """The value of a header that must be given exactly once.
+
+    Raises:
+        UnsignedError: it is not.
+    """
     values = [value for key, value in headers if key == name]
     if len(values) != 1:
         raise UnsignedError(f"{name.decode()} is given {len(values)} times")

@@ -1,59 +1,31 @@
 """Where the community talks: the part of `klankbord.yaml` that ingest reads.
 
-Secrets are not in that file: see `keys.py`.
+Secrets are not in that file: see `keys.py`. What may be said of a source depends on its kind: see
+`kind.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from difflib import get_close_matches
-from typing import Annotated, Literal, TypeAlias
+from functools import cache, reduce
+from operator import or_
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, HttpUrl, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, create_model, field_validator
 
-from klankbord_runtime.yamlfile import Duration, Strict, read_yaml
+from klankbord_ingest.kinds import installed
+from klankbord_ingest.source import Source, SourceEntry
+from klankbord_runtime.yamlfile import Strict, read_yaml
 from klankbord_schemas.community import Communities, Community
-from klankbord_schemas.trust import PublishedTrust
-from klankbord_schemas.types import Language, NativeId, Slug
-
-SourceKind = Literal["webhook", "feed", "import"]
 
 
-class _Entry(Strict):
-    name: Slug
-    community: Slug
-    platform: NativeId | None = None
-    """The platform instance that owns the native ids; the source's name where it is left out."""
-    language: Language | None = None
-    """What everything here is written in; detected per post where it is left out."""
-
-
-class WebhookEntry(_Entry):
-    """A source that posts to `/v1/sources/<name>`, signed with its own secret."""
-
-    kind: Literal["webhook"]
-    published_trust: PublishedTrust = "attested"
-
-
-class FeedEntry(_Entry):
-    """A feed (RSS, Atom, RDF, JSON Feed) that is fetched now and then."""
-
-    kind: Literal["feed"]
-    published_trust: PublishedTrust = "claimed"
-    url: HttpUrl
-    every: Duration = timedelta(minutes=15)
-
-
-class ImportEntry(_Entry):
-    """A source whose history is brought in with `klankbord import`."""
+class ImportEntry(SourceEntry):
+    """A source whose history is brought in with `klankbord import`, and nothing else."""
 
     kind: Literal["import"]
-    published_trust: PublishedTrust = "attested"
 
 
-Entry: TypeAlias = Annotated[WebhookEntry | FeedEntry | ImportEntry, Field(discriminator="kind")]
-
-
-def _in_a_listed_community(entry: Entry, info: ValidationInfo) -> Entry:
+def _in_a_listed_community(entry: SourceEntry, info: ValidationInfo) -> SourceEntry:
     listed = [community.slug for community in info.data.get("communities", ())]
     if listed and entry.community not in listed:
         near = get_close_matches(entry.community, listed, n=1)
@@ -66,11 +38,11 @@ class SourcesFile(Strict, extra="ignore"):
     """`klankbord.yaml` as far as ingest reads it; what other services read in it is ignored."""
 
     communities: Communities
-    sources: tuple[Annotated[Entry, AfterValidator(_in_a_listed_community)], ...] = ()
+    sources: tuple[Annotated[SourceEntry, AfterValidator(_in_a_listed_community)], ...] = ()
 
     @field_validator("sources")
     @classmethod
-    def _each_once(cls, sources: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    def _each_once(cls, sources: tuple[SourceEntry, ...]) -> tuple[SourceEntry, ...]:
         names = [source.name for source in sources]
         for name in names:
             if names.count(name) > 1:
@@ -78,28 +50,12 @@ class SourcesFile(Strict, extra="ignore"):
         return sources
 
 
-@dataclass(frozen=True)
-class Source:
-    """One place where a community talks."""
-
-    name: str
-    community: Community
-    kind: SourceKind
-    platform: str
-    """The platform instance that owns the native ids of its posts and authors."""
-    published_trust: PublishedTrust
-    """Whether its posts are counted by when they say they were written."""
-    language: str | None = None
-    """What everything here is written in, where the operator says so."""
-
-
-@dataclass(frozen=True)
-class Feed:
-    """A source that is fetched, where from, and how often."""
-
-    source: Source
-    url: str
-    every: timedelta
+@cache
+def _file_with(kinds: tuple[type[SourceEntry], ...]) -> type[SourcesFile]:
+    """The file as these kinds of sources may stand in it."""
+    known: Any = reduce(or_, kinds)
+    entry = Annotated[known, Field(discriminator="kind"), AfterValidator(_in_a_listed_community)]
+    return create_model("SourcesFile", __base__=SourcesFile, sources=(tuple[entry, ...], ()))
 
 
 @dataclass(frozen=True)
@@ -109,12 +65,6 @@ class Sources:
     communities: dict[str, Community]
     """By slug."""
     by_name: dict[str, Source]
-    feeds: tuple[Feed, ...]
-
-    def webhook(self, name: str) -> Source | None:
-        """The webhook source of that name."""
-        source = self.by_name.get(name)
-        return source if source is not None and source.kind == "webhook" else None
 
     def importing(self, name: str, community: str, platform: str | None = None) -> Source:
         """The source under which history is imported: a listed one, or one made for the occasion.
@@ -153,28 +103,32 @@ class Sources:
         )
 
 
-def parse_sources(body: bytes) -> Sources:
+def parse_sources(body: bytes, kinds: Mapping[str, type[SourceEntry]] | None = None) -> Sources:
     """Read `klankbord.yaml`.
+
+    Args:
+        body: the file.
+        kinds: which kinds of sources may stand in it; those that are installed where it is left
+            out.
 
     Raises:
         klankbord_runtime.accepted.Refused: it cannot be read so; says which line and what to do.
     """
-    file = read_yaml(body, SourcesFile)
+    known = (*(installed() if kinds is None else kinds).values(), ImportEntry)
+    file = read_yaml(body, _file_with(known))
     communities = {community.slug: community for community in file.communities}
-    by_name = {
-        entry.name: Source(
-            name=entry.name,
-            community=communities[entry.community],
-            kind=entry.kind,
-            platform=entry.platform or entry.name,
-            published_trust=entry.published_trust,
-            language=entry.language,
-        )
-        for entry in file.sources
-    }
-    feeds = tuple(
-        Feed(by_name[entry.name], str(entry.url), entry.every)
-        for entry in file.sources
-        if isinstance(entry, FeedEntry)
+    by_name = {entry.name: source_of(entry, communities[entry.community]) for entry in file.sources}
+    return Sources(communities, by_name)
+
+
+def source_of(entry: SourceEntry, community: Community) -> Source:
+    """The source that an entry describes."""
+    return Source(
+        name=entry.name,
+        community=community,
+        kind=entry.kind,
+        platform=entry.platform or entry.own_platform,
+        published_trust=entry.published_trust,
+        language=entry.language,
+        entry=entry,
     )
-    return Sources(communities, by_name, feeds)

@@ -33,7 +33,9 @@ class SourceState:
     heard: datetime | None
     """When it last handed something in; None where it did not yet."""
     failures: int | None
-    """How many polls of it failed in a row; None where it is not polled."""
+    """How often in a row it gave no usable answer; None where it is not asked."""
+    rate_left: int | None = None
+    """How many requests its platform takes before its limit; None where it does not say."""
 
 
 class Store:
@@ -99,6 +101,13 @@ class Store:
         )
         return {row["member"] for row in rows}
 
+    async def known_members(
+        self, connection: Connection, community: str, members: Iterable[str]
+    ) -> set[str]:
+        """Which of these pseudonyms were seen in the community."""
+        rows = await connection.fetch(queries.known_members, community, list(members))
+        return {row["member"] for row in rows}
+
     async def note_heard(self, connection: Connection, heard: Mapping[str, datetime]) -> None:
         """Remember when sources were heard, where that is later than what is known."""
         await connection.execute(queries.note_heard, list(heard), list(heard.values()))
@@ -106,7 +115,7 @@ class Store:
     async def source_states(self, connection: Connection) -> list[SourceState]:
         """What is known of every source that was heard, or is polled."""
         rows = await connection.fetch(queries.source_states)
-        return [SourceState(row["source"], row["heard"], row["failures"]) for row in rows]
+        return [SourceState(**row) for row in rows]
 
     async def erase(
         self, connection: Connection, person: Person
@@ -165,4 +174,5 @@ def _history(row: Mapping[str, Any]) -> History:
         created=row["created"],
         said=frozenset(row["said"]),
         is_erased=row["erased"],
+        author=row["attributed_to"],
     )

@@ -22,11 +22,21 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError, ValidationError, to_json
 
 from klankbord_ingest.markup import TooDeepError, plain_text, sanitised
-from klankbord_ingest.sources import Source
+from klankbord_ingest.source import Source
 from klankbord_schemas.event import Data
-from klankbord_schemas.interaction import InteractionKind
+from klankbord_schemas.interaction import Channel, InteractionKind
 from klankbord_schemas.post import Operation
-from klankbord_schemas.types import MAX_TAGS, Language, Line, Moment, NativeId, Slug, Text
+from klankbord_schemas.types import (
+    MAX_LINKS,
+    MAX_MENTIONS,
+    MAX_TAGS,
+    Language,
+    Line,
+    Moment,
+    NativeId,
+    Slug,
+    Text,
+)
 
 MAX_BATCH = 500
 """The most submissions that one request may hold."""
@@ -68,6 +78,13 @@ def _tag_names(value: object) -> object:
         if not (isinstance(tag, dict) and tag.get("type") == "Mention")
     ]
     return [name.lstrip("#") if isinstance(name, str) else name for name in named]
+
+
+def _each_once(value: object) -> object:
+    """The first hundred without what is repeated; what is no list is left to be refused."""
+    if not isinstance(value, list):
+        return value
+    return list({repr(one): one for one in value}.values())[:MAX_LINKS]
 
 
 def _language_tag(value: object) -> object:
@@ -166,6 +183,14 @@ class PostSubmission(Data):
         list[Line], FailFast(), BeforeValidator(_tag_names), Field(max_length=MAX_TAGS)
     ] = Field(default_factory=list)
     """Its tags: words or ActivityStreams objects with a `name`."""
+    mention: Annotated[
+        list[PlatformId], FailFast(), BeforeValidator(_each_once), Field(max_length=MAX_MENTIONS)
+    ] = Field(default_factory=list)
+    """Whom it names: the platform's ids of members, or pseudonyms. The first hundred are kept."""
+    link: Annotated[
+        list[Line], FailFast(), BeforeValidator(_each_once), Field(max_length=MAX_LINKS)
+    ] = Field(default_factory=list)
+    """The web addresses in it. The first hundred are kept."""
     community: Slug | None = None
     """May be left out; must be the source's community."""
     source: Slug | None = None
@@ -181,7 +206,7 @@ class PostSubmission(Data):
 
     @model_validator(mode="after")
     def _fits_into_an_event(self) -> Self:
-        words = (self.text, self.content_html or "", *self.tag)
+        words = (self.text, self.content_html or "", *self.tag, *self.link)
         if sum(map(len, words)) * MAX_JSON_BYTES > MAX_POST_BYTES < len(to_json(words)):
             raise PydanticCustomError("post_too_large", "too large")
         return self
@@ -213,6 +238,16 @@ class InteractionSubmission(Data):
     """The native id of the post it was done to; none for joins and leaves."""
     url: Line | None = None
     """The address that was clicked or viewed."""
+    content: Line | None = None
+    """What was said with it: the emoji of a reaction."""
+    name: Line | None = None
+    """What it is called: the goal that was reached."""
+    campaign: Line | None = None
+    """The campaign that it belongs to, as `utm_campaign` names it."""
+    channel: Channel | None = None
+    """How whoever did it came there."""
+    referrer: Line | None = None
+    """The host that led there."""
     community: Slug | None = None
     """May be left out; must be the source's community."""
     source: Slug | None = None
@@ -221,7 +256,27 @@ class InteractionSubmission(Data):
     """May be left out; must be the source's, except in an import, where it replaces it."""
 
 
+class DepartureSubmission(Data):
+    """The platform took a whole account back, with all that it said: it is to be forgotten."""
+
+    attributed_to: Annotated[Actor, BeforeValidator(_actor)]
+    """Whose account it was."""
+    published: SubmittedMoment
+    """When it was taken back."""
+    is_automated: bool = False
+    """Whether it was a bot's."""
+    community: Slug | None = None
+    """May be left out; must be the source's community."""
+    source: Slug | None = None
+    """May be left out; must be the source."""
+    platform: NativeId | None = None
+    """May be left out; must be the source's."""
+
+
 Submission = PostSubmission | InteractionSubmission
+"""What becomes an event."""
+Told = Submission | DepartureSubmission
+"""All that a source may tell."""
 
 
 @dataclass(frozen=True)
@@ -238,9 +293,7 @@ class FieldError:
     """The same as one word, for counting: `missing`, `no_time_zone`, `too_long`, …"""
 
 
-def misplaced(
-    submission: Submission, source: Source, index: int | None = None
-) -> Iterator[FieldError]:
+def misplaced(submission: Told, source: Source, index: int | None = None) -> Iterator[FieldError]:
     """What the submission says of its community, source and platform that is not so.
 
     An import is the operator's own: its posts may come from any platform and source of the

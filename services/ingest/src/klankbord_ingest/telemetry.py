@@ -1,14 +1,15 @@
 """Every metric that ingest emits; what all services emit is in the runtime."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from klankbord_ingest.sources import Source
+from klankbord_ingest.source import Source
 from klankbord_ingest.store import SourceState
+from klankbord_ingest.submission import FieldError
 from klankbord_runtime.telemetry import SECONDS
 from klankbord_runtime.tracing import Answering
 
@@ -34,6 +35,13 @@ class Telemetry:
             ["source", "reason"],
             registry=registry,
         )
+        # Counter: items that say nothing Klankbord listens for, by source and reason: private, …
+        self.passed_over = Counter(
+            "klankbord_ingest_passed_over",
+            "Items of sources that were passed over",
+            ["source", "reason"],
+            registry=registry,
+        )
         # Counter: requests at the doors, by door and status
         self.requests = Counter(
             "klankbord_ingest_requests", "Requests", ["door", "status"], registry=registry
@@ -50,9 +58,9 @@ class Telemetry:
         self.waiting_bytes = Gauge(
             "klankbord_ingest_waiting_bytes", "Bytes that the doors hold", registry=registry
         )
-        # Gauge: webhook sources that nobody can post to, because they have no proper secret
+        # Gauge: sources that cannot be listened to, because they have no proper secret
         self.disabled_sources = Gauge(
-            "klankbord_ingest_disabled_sources", "Webhook sources without secret", registry=registry
+            "klankbord_ingest_disabled_sources", "Sources without secret", registry=registry
         )
 
         # Gauge: 1 for each source that klankbord.yaml lists
@@ -70,10 +78,17 @@ class Telemetry:
             ["source"],
             registry=registry,
         )
-        # Gauge: polls of a listed feed that failed in a row
-        self.feed_failures = Gauge(
-            "klankbord_ingest_feed_failures",
-            "Polls that failed in a row",
+        # Gauge: how often in a row a listed source that has to be asked gave no usable answer
+        self.source_failures = Gauge(
+            "klankbord_ingest_source_failures",
+            "Answers of a source that failed in a row",
+            ["source"],
+            registry=registry,
+        )
+        # Gauge: requests that a source's platform takes before its limit, where it says so
+        self.source_rate_left = Gauge(
+            "klankbord_ingest_source_rate_left",
+            "Requests left before the platform's limit",
             ["source"],
             registry=registry,
         )
@@ -97,10 +112,24 @@ class Telemetry:
         self._counter(source, "duplicate").inc(duplicate)
         self._counter(source, "erased").inc(erased)
 
+    def turned_away(
+        self, source: str, refused: Iterable[FieldError], passed_over: Mapping[str, int]
+    ) -> None:
+        """Count what of a source's items is not taken in."""
+        for error in refused:
+            self.refused.labels(source, error.code).inc()
+        for reason, count in passed_over.items():
+            self.passed_over.labels(source, reason).inc(count)
+
     def show(self, sources: Iterable[Source], states: Iterable[SourceState]) -> None:
         """Show the sources that are listed, and what is known of them; no other ones."""
         known = {state.source: state for state in states}
-        for gauge in (self.source_info, self.source_heard, self.feed_failures):
+        for gauge in (
+            self.source_info,
+            self.source_heard,
+            self.source_failures,
+            self.source_rate_left,
+        ):
             gauge.clear()
         for source in sources:
             self.source_info.labels(source.name, source.community.slug, source.kind).set(1)
@@ -108,7 +137,9 @@ class Telemetry:
             if state is not None and state.heard is not None:
                 self.source_heard.labels(source.name).set(state.heard.timestamp())
             if state is not None and state.failures is not None:
-                self.feed_failures.labels(source.name).set(state.failures)
+                self.source_failures.labels(source.name).set(state.failures)
+            if state is not None and state.rate_left is not None:
+                self.source_rate_left.labels(source.name).set(state.rate_left)
 
     def _counter(self, source: str, outcome: str) -> Counter:
         if (counter := self._counters.get((source, outcome))) is None:

@@ -12,6 +12,7 @@ from klankbord_ingest.facts import (
     author_of,
     interaction_of,
     member_of,
+    mentioned_in,
     named_author_of,
     not_after,
     platform_of,
@@ -26,9 +27,14 @@ from klankbord_ingest.sequence import (
     place_all,
     version_of,
 )
-from klankbord_ingest.sources import Source
+from klankbord_ingest.source import Source
 from klankbord_ingest.store import Sighting, Store
-from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
+from klankbord_ingest.submission import (
+    DepartureSubmission,
+    InteractionSubmission,
+    PostSubmission,
+    Submission,
+)
 from klankbord_runtime.erasure import Erasures, Forgotten
 from klankbord_runtime.work import Work
 from klankbord_schemas.identity import Person, person_of, post_identity
@@ -171,22 +177,46 @@ class Ingest:
             for entry, verdict in zip(heard, verdicts, strict=True)
             if isinstance(verdict, NewVersion)
         ]
+        erased = await self._erased_mentions([entry.submission for entry, _ in new], source, work)
         for entry, sequence in new:
             language = self._language(entry.submission, source)
-            post = post_of(entry.submission, source, entry.post, entry.author, language, work.now)
+            mentioned = [
+                member
+                for member in mentioned_in(entry.submission, source, self._key)
+                if member not in erased
+            ]
+            post = post_of(
+                entry.submission, source, entry.post, entry.author, language, work.now, mentioned
+            )
             work.emit(PostReceived.of(post, sequence, work.now, entry.origin.traceparent))
         return [entry.origin.number for entry, _ in new]
+
+    async def _erased_mentions(
+        self, posts: Sequence[PostSubmission], source: Source, work: Work
+    ) -> set[str]:
+        """The pseudonyms of erased members whom these posts name."""
+        community = source.community.slug
+        named = {
+            member: person_of(community, member)
+            for post in posts
+            for member in mentioned_in(post, source, self._key)
+        }
+        if not named:
+            return set()
+        erased = await self._erasures.erased_among(work.connection, named.values())
+        return {member for member, person in named.items() if person in erased}
 
     def _heard(
         self, submission: PostSubmission, origin: _Origin, source: Source, now: datetime
     ) -> _Heard:
         platform = platform_of(submission, source)
+        author = author_of(submission, source, self._key)
         return _Heard(
             submission,
             origin,
             post_identity(source.community.slug, platform, submission.native_id),
-            author_of(submission, source, self._key),
-            version_of(submission, now, is_history=source.kind == "import"),
+            author,
+            version_of(submission, now, is_history=source.kind == "import", author=author),
         )
 
     async def _place(self, heard: Sequence[_Heard], source: Source, work: Work) -> list[Verdict]:
@@ -294,6 +324,27 @@ class Forgetting:
         """Forget who the member is, and what was said in their posts and of these."""
         posts, removed = await self._store.erase(work.connection, event.erased)
         return Forgotten(removed, [str(post) for post in posts])
+
+
+class Departures:
+    """Forgets members whose accounts the platform took back."""
+
+    def __init__(self, store: Store, pseudonym_key: bytes, forgetting: Forgetting) -> None:
+        self._store = store
+        self._key = pseudonym_key
+        self._forgetting = forgetting
+
+    async def depart(
+        self, departures: Sequence[DepartureSubmission], source: Source, work: Work
+    ) -> None:
+        """Forget these, as far as they were ever seen: a firehose tells of the whole world."""
+        community = source.community.slug
+        gone = {author_of(one, source, self._key) for one in departures}
+        seen = await self._store.known_members(work.connection, community, filter(None, gone))
+        for member in sorted(seen):
+            person = person_of(community, member)
+            assert person is not None
+            await self._forgetting.erase(person, work)
 
 
 def _seen_at(submission: Submission, now: datetime) -> datetime:

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from pydantic_core import from_json
 
-from klankbord_ingest.sources import Source
+from klankbord_ingest.kind import RefusedError, body_refused
+from klankbord_ingest.source import Source
 from klankbord_ingest.submission import (
     MAX_BATCH,
     FieldError,
@@ -26,14 +27,6 @@ OWN_POSTS = "org.klankbord.post."
 OWN_INTERACTIONS = "org.klankbord.interaction."
 MOST_ERRORS = 100
 """How many problems of one body are told; the rest are of the same kinds."""
-
-
-class RefusedError(Exception):
-    """A body that is not taken in, and every reason why."""
-
-    def __init__(self, errors: Iterable[FieldError]) -> None:
-        self.errors = list(errors)
-        super().__init__(f"{len(self.errors)} problems")
 
 
 @dataclass
@@ -86,7 +79,7 @@ def read(content_type: str, body: bytes, source: Source) -> Handed:
     try:
         document = from_json(body)
     except ValueError as error:
-        raise _unreadable(f"is no JSON: {error}", "no_json") from error
+        raise body_refused(f"is no JSON: {error}", "no_json") from error
     handed = Handed()
     for index, value, parse in _rows(content_type, document):
         try:
@@ -115,7 +108,7 @@ def _rows(content_type: str, document: object) -> Iterator[tuple[int, object, Pa
     elif content_type == CLOUD_EVENT_BATCH:
         yield from ((index, value, _event) for index, value in _listed(document, ""))
     elif not isinstance(document, dict):
-        raise _unreadable('is no object; send one post, or {"posts": […]}', "no_object")
+        raise body_refused('is no object; send one post, or {"posts": […]}', "no_object")
     elif "posts" in document or "interactions" in document:
         for name, parse in (("posts", _post), ("interactions", _listed_interaction)):
             rows = _listed(document.get(name, []), name)
@@ -126,10 +119,10 @@ def _rows(content_type: str, document: object) -> Iterator[tuple[int, object, Pa
 
 def _listed(value: object, name: str) -> Iterable[tuple[int, object]]:
     if not isinstance(value, list):
-        raise _unreadable("is no list", "no_list", name)
+        raise body_refused("is no list", "no_list", name)
     if len(value) > MAX_BATCH:
         why = f"holds {len(value)}; send at most {MAX_BATCH} at once"
-        raise _unreadable(why, "too_many", name)
+        raise body_refused(why, "too_many", name)
     return enumerate(value)
 
 
@@ -180,7 +173,3 @@ def _validated(model: type[ModelT], value: object, prefix: str = "") -> ModelT:
 
 def _refused(errors: Iterable[FieldError], prefix: str) -> RefusedError:
     return RefusedError(replace(error, field=prefix + error.field) for error in errors)
-
-
-def _unreadable(why: str, code: str, name: str = "") -> RefusedError:
-    return RefusedError([FieldError(None, name, why, code)])

@@ -38,7 +38,7 @@ async def import_(
     dry_run: Annotated[bool, typer.Option(help="Read and check; hand nothing in.")] = False,
     allow: Annotated[
         list[str] | None,
-        typer.Option(help="A host or network of your own that a URL may lead to: 127.0.0.1."),
+        typer.Option(help="A server of your own that a URL may lead to: 127.0.0.1:8080."),
     ] = None,
     as_json: Json = False,
 ) -> None:

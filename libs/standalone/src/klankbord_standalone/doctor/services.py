@@ -9,7 +9,9 @@ from pathlib import Path
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from klankbord_ingest.sources import Source, parse_sources
+from klankbord_ingest.keys import file_name
+from klankbord_ingest.source import Source
+from klankbord_ingest.sources import parse_sources
 from klankbord_runtime.refused import Refused
 from klankbord_schemas import InteractionReceived, PostReceived
 from klankbord_standalone.doctor.bus import last_heard
@@ -93,14 +95,17 @@ def _source(
 ) -> SourceFacts:
     last = max((moment for s in _said_by(source) if (moment := heard[s])), default=None)
     has_secret = None
-    if source.kind == "webhook" and secrets.exists():
-        has_secret = (secrets / source.name).exists()
+    own = [feed for feed in ingest.feeds if feed.source == source.name]
+    needed = [] if source.entry is None else source.entry.secrets.items()
+    files = [file_name(source.name, role) for role, secret in needed if secret.is_required]
+    if files and secrets.exists():
+        has_secret = all((secrets / file).exists() for file in files)
     return SourceFacts(
         name=source.name,
         kind=source.kind,
         silent_for=None if last is None else datetime.now(UTC) - last,
         has_secret=has_secret,
-        feed=next((feed for feed in ingest.feeds if feed.source == source.name), None),
+        feed=min(own, key=lambda feed: feed.healthy, default=None),
     )
 
 

@@ -41,16 +41,16 @@ def builds(services: dict[str, ServiceFacts]) -> Judgement:
 
 
 def secrets(sources: list[SourceFacts]) -> Judgement:
-    """Whether every webhook source has a secret."""
+    """Whether every source has the secrets that it needs."""
     known = [source for source in sources if source.has_secret is not None]
     if not known and any(source.kind == "webhook" for source in sources):
         return unchecked("the secrets are not on this machine; ingest's log names those without")
     if without := [source.name for source in known if not source.has_secret]:
         return warning(
-            f"nobody can post to {named(without)}: no secret",
+            f"nobody can listen to {named(without)}: no secret",
             'echo "whsec_$(openssl rand -base64 32)" > DATA/secrets/SOURCE',
         )
-    return ok(f"{len(known)} webhook sources, each with its secret")
+    return ok(f"{len(known)} sources need a secret, each has it")
 
 
 def feeds(sources: list[SourceFacts]) -> Judgement:
@@ -58,9 +58,9 @@ def feeds(sources: list[SourceFacts]) -> Judgement:
     failing = [s.name for s in sources if s.feed is not None and not s.feed.healthy]
     if failing:
         return warning(
-            f"cannot be fetched: {named(failing)}", "klankbord report says why, and since when"
+            f"cannot be asked: {named(failing)}", "klankbord source list says why, and since when"
         )
-    return ok(f"{sum(s.feed is not None for s in sources)} feeds, each fetched")
+    return ok(f"{sum(s.feed is not None for s in sources)} sources are asked, each answers")
 
 
 def silent(sources: list[SourceFacts]) -> Judgement:

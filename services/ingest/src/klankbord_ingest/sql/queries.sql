@@ -24,7 +24,8 @@ returning post
 
 -- name: lock_posts
 select
-    post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said, erased
+    post, numbers, stated, stated_deletes, operation, newest_live, digest, created, said, erased,
+    attributed_to
 from post
 where post = any($1::uuid[])
 order by post
@@ -101,6 +102,9 @@ select
     (select count(*) from interactions) as interactions,
     (select count(*) from looks) as looks
 
+-- name: known_members
+select member from member where community = $1 and member = any($2::text[])
+
 -- name: note_heard
 -- In the order of their names, so that two replicas wait for each other but never in a circle.
 insert into source_heard (source, heard)
@@ -109,5 +113,8 @@ order by source
 on conflict (source) do update set heard = greatest(source_heard.heard, excluded.heard)
 
 -- name: source_states
-select source, source_heard.heard, feed.failures
-from source_heard full join feed using (source)
+select source, source_heard.heard, asked.failures, asked.rate_left
+from source_heard full join (
+    select source, max(failures) as failures, min(rate_left) as rate_left
+    from listening group by source
+) as asked using (source)

@@ -1,4 +1,4 @@
-"""A feed is asked when it is due, never sooner than it wishes, later each time it fails."""
+"""A platform is asked when it is due, never sooner than it wishes, later each time it fails."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klankbord_ingest.feeds.schedule import LONGEST, SPREAD, Pace, freshness, retry_after
+from klankbord_ingest.listening.pace import SPREAD, Pace
+from klankbord_ingest.manners import LONGEST, Limit, freshness, limit_of, retry_after
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -80,3 +81,39 @@ def test_the_longer_wish_counts(header: str, ttl: int | None, expected: timedelt
 )
 def test_retry_after_is_seconds_or_a_date(header: str, expected: timedelta | None) -> None:
     assert retry_after({"retry-after": header}, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "expected"),
+    [
+        (200, {}, Limit()),
+        (200, {"x-ratelimit-remaining": "41"}, Limit(41)),
+        (429, {"retry-after": "30"}, Limit(None, timedelta(seconds=30))),
+        # GitHub: the moment of the reset in seconds since 1970
+        (
+            403,
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(NOW.timestamp()) + 60)},
+            Limit(0, timedelta(minutes=1)),
+        ),
+        # Discord: seconds until the reset, with a fraction
+        (
+            200,
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset-after": "1.5"},
+            Limit(0, timedelta(seconds=1.5)),
+        ),
+        # Mastodon: the moment as a date
+        (
+            429,
+            {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2026-11-22T12:05:00.123456Z"},
+            Limit(0, timedelta(minutes=5, microseconds=123456)),
+        ),
+        (429, {"x-ratelimit-reset": "2020-01-01T00:00:00Z"}, Limit(None, timedelta(0))),
+        (429, {"x-ratelimit-reset": "9" * 400}, Limit()),
+        (429, {"x-ratelimit-reset": "nan"}, Limit()),
+        (429, {"x-ratelimit-remaining": "many", "retry-after": "9" * 9}, Limit(None, LONGEST)),
+    ],
+)
+def test_the_limits_of_platforms_are_read_in_their_own_ways(
+    status: int, headers: dict[str, str], expected: Limit
+) -> None:
+    assert limit_of(status, headers, NOW) == expected
