@@ -84,3 +84,7 @@ def test_a_link_that_is_no_address_is_left_out() -> None:
 )
 def test_links_of_google_alerts_lead_straight_to_the_page(link: str, expected: str) -> None:
     assert unwrapped(link) == expected
+
+
+def test_an_id_that_begins_at_the_root_of_a_host_is_made_whole() -> None:
+    assert post_of(FeedEntry(id="/t/7")).native_id == "https://forum.example.org/t/7"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from klankbord_ingest.feeds.document import UnreadableFeedError
+from klankbord_ingest.feeds.document import FeedEntry, UnreadableFeedError
 from klankbord_ingest.feeds.parse import parse
 
 RSS = """<?xml version="1.0"?>
@@ -161,3 +161,81 @@ def test_an_entry_whose_html_cannot_be_read_safely_silences_no_other() -> None:
         ("b", "Good"),
     ]
     assert feed.entries[0].html is None
+
+
+def entry_of(item: str, *, root: str = "rss") -> FeedEntry:
+    """What is read of one entry of RSS, or of Atom."""
+    if root == "rss":
+        names = (
+            'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:dct="http://purl.org/dc/terms/" '
+            'xmlns:m="http://search.yahoo.com/mrss/"'
+        )
+        body = f'<rss version="2.0" {names}><channel><item>{item}</item></channel></rss>'
+    else:
+        body = f'<feed xmlns="http://www.w3.org/2005/Atom"><entry>{item}</entry></feed>'
+    (entry,) = parse(body.encode()).entries
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("item", "root", "title"),
+    [
+        ("<title>Why &lt;b&gt; is bold</title>", "feed", "Why <b> is bold"),
+        ('<title type="html">Why &lt;b&gt;this&lt;/b&gt; is</title>', "feed", "Why this is"),
+        ("<title>Export &lt;b&gt;hangs&lt;/b&gt;</title>", "rss", "Export hangs"),
+        ("<title>Export <b>hangs</b></title>", "rss", "Export hangs"),
+        ("<m:title>The film</m:title><title>The post</title>", "rss", "The post"),
+        ('<title type="application/octet-stream">RXhwb3J0</title>', "feed", "Export"),
+        ("<title>Q&amp;A</title>", "rss", "Q&A"),
+    ],
+)
+def test_a_title_is_read_as_what_it_is_text_or_html(item: str, root: str, title: str) -> None:
+    assert entry_of(item, root=root).title == title
+
+
+def test_a_json_feeds_title_is_text() -> None:
+    feed = json.loads(JSON_FEED)
+    feed["items"][0]["title"] = "a <b> c"
+    assert parse(json.dumps(feed).encode()).entries[0].title == "a <b> c"
+
+
+@pytest.mark.parametrize(
+    ("links", "link"),
+    [
+        ('<link rel="enclosure" href="http://e.org/1.mp3"/><link href="http://e.org/1"/>', "1"),
+        ('<link rel="self" href="http://e.org/1.atom"/>', None),
+        (
+            '<link rel="alternate">http://e.org/1</link><link rel="enclosure">http://e.org/2</link>',
+            "1",
+        ),
+    ],
+)
+def test_a_link_leads_to_what_a_person_can_read(links: str, link: str | None) -> None:
+    read = entry_of(f"<id>x</id><title>t</title>{links}", root="feed").link
+    assert read == (link and f"http://e.org/{link}")
+
+
+def test_a_link_is_relative_to_the_base_that_the_feed_gives() -> None:
+    item = '<id>x</id><link xml:base="http://e.org/blog/" href="1"/>'
+    assert entry_of(item, root="feed").link == "http://e.org/blog/1"
+
+
+@pytest.mark.parametrize(
+    ("item", "author"),
+    [
+        ("<author>jo@example.org (Jo Jansen)</author>", "Jo Jansen"),
+        ("<dc:creator>Jo Jansen (jo@example.org)</dc:creator>", "Jo Jansen"),
+        ("<dc:creator>Jo Jansen</dc:creator><dc:creator>Sam</dc:creator>", "Jo Jansen"),
+        ("<dc:publisher>Jo Jansen</dc:publisher>", None),
+        ("<author>jo@example.org</author>", "jo@example.org"),
+    ],
+)
+def test_an_author_is_the_first_that_is_named_without_an_address(
+    item: str, author: str | None
+) -> None:
+    assert entry_of(f"<title>t</title>{item}").author == author
+
+
+def test_a_moment_is_found_in_dublin_core_terms() -> None:
+    item = "<title>t</title><dct:created>2026-11-20T08:00:00Z</dct:created>"
+    assert entry_of(item).published == datetime(2026, 11, 20, 8, tzinfo=UTC)

@@ -39,13 +39,13 @@ def submissions(
 
 
 def _submission(entry: FeedEntry, url: str, heard: datetime) -> PostSubmission:
-    link = _absolute(entry.link, url) if entry.link else None
+    link = absolute(entry.link, url) if entry.link else None
     published = entry.published or entry.updated or heard
     # Many feeds repeat `published` as `updated`. That says nothing, and a later change of the
     # words must not be taken for the version of that moment.
     edited = entry.updated if entry.updated and entry.updated > published else None
     submission: dict[str, Any] = {
-        "nativeId": _native_id(entry, link),
+        "nativeId": native_id(entry, url),
         "operation": "update" if edited else "create",
         "published": published,
         "updated": edited,
@@ -68,13 +68,18 @@ def _submission(entry: FeedEntry, url: str, heard: datetime) -> PostSubmission:
         return PostSubmission.model_validate(submission | {"language": None})
 
 
-def _native_id(entry: FeedEntry, link: str | None) -> str:
-    if given := entry.id or link:
-        return kept_native_id(given)
-    return made_native_id(entry.title or "", entry.content)
+def native_id(entry: FeedEntry, url: str) -> str:
+    """What an entry is called: by its feed, else by where it can be read, else by its words."""
+    link = absolute(entry.link, url) if entry.link else None
+    given = entry.id or link
+    if given is None:
+        return made_native_id(entry.title or "", entry.content)
+    # `/posts/7` says nothing outside the feed's own host
+    whole = absolute(given, url) if given.startswith("/") else None
+    return kept_native_id(whole or given)
 
 
-def _absolute(link: str, base: str) -> str | None:
+def absolute(link: str, base: str) -> str | None:
     """The whole address of a link, unless it is none at all."""
     try:
         address = urljoin(base, unwrapped(link))

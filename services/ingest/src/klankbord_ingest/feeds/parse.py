@@ -1,8 +1,9 @@
 """Bytes to a feed document: the fast reader first, the tolerant one where the fast one cannot.
 
 fastfeedparser is some fifty times faster than feedparser and reads JSON Feed; feedparser reads
-what is broken, old or unusual. Both are run on hostile bytes, so `parse` belongs in the worker
-process (worker.py), which is ended when it takes too long or too much.
+what is broken, old or unusual (shape.py says what that is). Both are run on hostile bytes, so
+`parse` belongs in the worker process (worker.py), which is ended when it takes too long or too
+much.
 """
 
 import calendar
@@ -17,6 +18,7 @@ import fastfeedparser
 import feedparser
 
 from klankbord_ingest.feeds.document import FeedDocument, FeedEntry, UnreadableFeedError
+from klankbord_ingest.feeds.shape import is_plain
 from klankbord_ingest.markup import TooDeepError, crude_text, plain_text, sanitised
 
 MAX_BYTES = 2 * 1024 * 1024
@@ -24,13 +26,15 @@ MAX_ENTRIES = 5_000
 
 _ENTITIES = re.compile(rb"<!ENTITY|<!DOCTYPE[^>]*\[", re.IGNORECASE)
 _HTML = re.compile(rb"^\s*(<!doctype html|<html)", re.IGNORECASE)
-# What the fast reader drops: who an entry answers, and XHTML in a summary.
-_ONLY_TOLERANT = re.compile(rb"in-reply-to|type=[\"']xhtml", re.IGNORECASE)
+# In a title: only the tolerant reader knows whether `<b>` is markup there, or two letters.
+_MARKUP = re.compile(r"<|&#?\w+;")
 # The fast reader takes a guid such as "12345" for a date.
 _DATE_LIKE_ID = re.compile(r"[\d\s:.,/TZ+-]{1,40}")
 _RSS_TTL = re.compile(rb"<ttl>\s*(\d{1,6})\s*</ttl>", re.IGNORECASE)
 _RSS_LANGUAGE = re.compile(rb"<language>\s*([A-Za-z0-9_-]{2,35})\s*</language>", re.IGNORECASE)
-_RSS_AUTHOR = re.compile(r"\s*\S+@\S+\s+\((?P<name>[^()]+)\)\s*")
+# RSS writes `mail@example.org (Name)`, and some write it the other way round.
+_MAIL_AND_NAME = re.compile(r"\S+@\S+\s+\((?P<name>[^()]+)\)")
+_NAME_AND_MAIL = re.compile(r"(?P<name>[^()<>]+?)\s+[(<]\S+@\S+[)>]")
 
 
 def parse(body: bytes) -> FeedDocument:
@@ -62,7 +66,8 @@ def parse(body: bytes) -> FeedDocument:
 
 def _read_fast(body: bytes) -> list[FeedEntry] | None:
     """Entries by fastfeedparser; None where it cannot be relied on."""
-    if _ONLY_TOLERANT.search(body):
+    is_json = body.lstrip().startswith(b"{")
+    if not is_json and not is_plain(body):
         return None
     try:
         # Bytes: a str that begins with http:// would be fetched.
@@ -70,16 +75,17 @@ def _read_fast(body: bytes) -> list[FeedEntry] | None:
     except (ValueError, AttributeError, TypeError, KeyError):
         return None
     found = document["entries"]
-    is_json = body.lstrip().startswith(b"{")
-    if not is_json and (not found or any(map(_has_date_like_id, found))):
+    if not is_json and (not found or any(map(_is_doubtful, found))):
         return None
     language = _text(document["feed"].get("language")) or _rss_language(body)
     return [_fast_entry(entry, language) for entry in found]
 
 
-def _has_date_like_id(entry: Mapping[str, Any]) -> bool:
-    name = _text(entry.get("id"))
-    return name is not None and _DATE_LIKE_ID.fullmatch(name) is not None
+def _is_doubtful(entry: Mapping[str, Any]) -> bool:
+    """Whether the fast reader may have misread its date or its title."""
+    name, title = _text(entry.get("id")), _text(entry.get("title"))
+    has_date_like_id = name is not None and _DATE_LIKE_ID.fullmatch(name) is not None
+    return has_date_like_id or (title is not None and _MARKUP.search(title) is not None)
 
 
 def _rss_language(body: bytes) -> str | None:
@@ -94,8 +100,8 @@ def _fast_entry(entry: Mapping[str, Any], feed_language: str | None) -> FeedEntr
     value = _text(content.get("value")) or _text(entry.get("description"))
     return FeedEntry(
         id=_text(entry.get("id")),
-        link=_text(entry.get("link")),
-        title=_title(entry.get("title")),
+        link=_readable_link(entry),
+        title=_line(entry.get("title")),
         **_body(value, content.get("type")),
         author=_author(entry.get("author")),
         published=_iso_moment(entry.get("published")),
@@ -103,6 +109,15 @@ def _fast_entry(entry: Mapping[str, Any], feed_language: str | None) -> FeedEntr
         tags=_tags(entry.get("tags")),
         language=_text(content.get("language")) or feed_language,
     )
+
+
+def _readable_link(entry: Mapping[str, Any]) -> str | None:
+    """Where a person can read it: no link to an enclosure, or to what only goes with it."""
+    link, links = _text(entry.get("link")), entry.get("links") or ()
+    readable = [
+        _text(one.get("href")) for one in links if one.get("rel") in {None, "", "alternate"}
+    ]
+    return link if link in readable or not links else next(iter(readable), None)
 
 
 def _read_tolerant(body: bytes) -> list[FeedEntry]:
@@ -132,15 +147,16 @@ def _tolerant_entry(entry: Mapping[str, Any], feed_language: str | None) -> Feed
     content: Mapping[str, Any] = next(
         (content for content in contents if _text(content.get("value"))), {}
     )
-    # `guidislink`: feedparser gives an entry without a link its id as link, address or not.
-    link = _text(entry.get("link"))
-    made_up = entry.get("guidislink") and link is not None and "://" not in link
+    link = _readable_link(entry)
+    if link is None and entry.get("guidislink"):  # an id, which is an address or not
+        link = _text(entry.get("link"))
+        link = link if link and "://" in link else None
     return FeedEntry(
         id=_text(entry.get("id")),
-        link=None if made_up else link,
-        title=_title(entry.get("title")),
+        link=link,
+        title=_title(entry.get("title"), entry.get("title_detail") or {}),
         **_body(_text(content.get("value")), content.get("type")),
-        author=_author(entry.get("author")),
+        author=_first_author(entry),
         published=_struct_moment(entry, "published_parsed")
         or _struct_moment(entry, "created_parsed")
         or _struct_moment(entry, "updated_parsed"),
@@ -169,22 +185,32 @@ def _body(value: str | None, content_type: object) -> dict[str, Any]:
         return {"content": crude_text(value)}
 
 
-def _title(value: object) -> str | None:
-    """A title as plain text. In most dialects nobody can tell whether it is text or HTML."""
+def _title(value: object, detail: Mapping[str, Any]) -> str | None:
+    """A title as plain text; feedparser says, or guesses, whether it is text or HTML."""
     title = _text(value)
-    if title is None:
-        return None
+    if title is None or detail.get("type") == "text/plain":
+        return _line(title)
     try:
-        words = plain_text(title)
+        return _line(plain_text(title))
     except TooDeepError:
-        words = crude_text(title)
-    return " ".join(words.split()) or None
+        return _line(crude_text(title))
+
+
+def _line(value: object) -> str | None:
+    """Text in one line."""
+    return " ".join((_text(value) or "").split()) or None
+
+
+def _first_author(entry: Mapping[str, Any]) -> str | None:
+    """The first that is named: feedparser's `author` is the last."""
+    named = (author.get("name") for author in entry.get("authors") or () if author)
+    return _author(next((name for name in named if name), entry.get("author")))
 
 
 def _author(value: object) -> str | None:
-    """A name: RSS writes `mail@example.org (Name)`, and both readers must give the same."""
-    author = _text(value)
-    named = _RSS_AUTHOR.fullmatch(author) if author else None
+    """A name without an address, as both readers must give the same."""
+    author = _line(value)
+    named = author and (_MAIL_AND_NAME.fullmatch(author) or _NAME_AND_MAIL.fullmatch(author))
     return named["name"].strip() if named else author
 
 
