@@ -1,0 +1,1 @@
+"""Real payloads through the kinds that read them: `make replay`."""
