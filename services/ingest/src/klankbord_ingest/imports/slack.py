@@ -33,9 +33,11 @@ POSTS = frozenset(
 )
 JOINS = frozenset({"channel_join", "group_join"})
 LEAVES = frozenset({"channel_leave", "group_leave"})
+SLACKBOT = "USLACKBOT"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MARKUP = re.compile(r"<([^<>]+)>")
+_WEB = ("https://", "http://")
 _TS = re.compile(r"(\d{1,11})\.(\d{6})")
 
 
@@ -146,16 +148,19 @@ class _Export:
     def actor(self, user: str) -> dict[str, Any]:
         """A member as an ActivityStreams actor."""
         known = self.users.get(user)
-        if known is None:
-            return {"id": user}
-        profile = known["profile"] if isinstance(known.get("profile"), dict) else {}
-        return {
-            "id": user,
-            "type": "Service" if known.get("is_bot") or user == "USLACKBOT" else "Person",
-            "preferredUsername": known.get("name"),
-            "name": profile.get("real_name") or known.get("real_name"),
-            "icon": profile.get("image_72"),
-        }
+        return {"id": user} if known is None else actor_of(known)
+
+
+def actor_of(user: Mapping[str, Any]) -> dict[str, Any]:
+    """A user object of Slack (https://docs.slack.dev/reference/objects/user-object) as an actor."""
+    profile = user["profile"] if isinstance(user.get("profile"), dict) else {}
+    return {
+        "id": user["id"],
+        "type": "Service" if user.get("is_bot") or user["id"] == SLACKBOT else "Person",
+        "preferredUsername": user.get("name"),
+        "name": profile.get("real_name") or user.get("real_name"),
+        "icon": profile.get("image_72"),
+    }
 
 
 def _listed(archive: _Archive, name: PurePosixPath) -> list[dict[str, Any]]:
@@ -201,7 +206,7 @@ def _content(message: object, channel: str, export: _Export) -> Submission | Ref
     if not isinstance(message, dict) or message.get("type") != "message":
         return Refusal("not_a_post", "it is no message", row=message)
     subtype = message.get("subtype")
-    published = _moment(message.get("ts"))
+    published = moment_of(message.get("ts"))
     if published is None:
         return Refusal("no_moment", "ts is no time of Slack", "ts", message)
     place = export.channels.get(channel, channel)
@@ -237,11 +242,11 @@ def _post(
     message: Mapping[str, Any], place: str, channel: str, published: datetime, export: _Export
 ) -> dict[str, Any]:
     edited = message.get("edited")
-    updated = _moment(edited.get("ts")) if isinstance(edited, dict) else None
+    updated = moment_of(edited.get("ts")) if isinstance(edited, dict) else None
     thread = message.get("thread_ts")
     opened_by = f"{place}:{thread}" if isinstance(thread, str) else None
     author = _author(message, export)
-    is_bot = message.get("subtype") == "bot_message" or "bot_id" in message
+    is_bot = message.get("subtype") == "bot_message" or bool(message.get("bot_id"))
     return _named(message, place, export) | {
         "operation": "update" if updated else "create",
         "published": published,
@@ -250,8 +255,10 @@ def _post(
         "isAutomated": is_bot or (author or {}).get("type") == "Service",
         "inReplyTo": opened_by if thread != message["ts"] else None,
         "context": opened_by,
-        "content": _words(message, export),
+        "content": words_of(message, export.name_of),
         "tag": [channel],
+        "mention": mentions_in(message),
+        "link": links_in(message),
     }
 
 
@@ -268,15 +275,36 @@ def _author(message: Mapping[str, Any], export: _Export) -> dict[str, Any] | Non
     return {"id": bot, "type": "Service", "name": name if isinstance(name, str) else None}
 
 
-def _words(message: Mapping[str, Any], export: _Export) -> str:
-    """The text, and what attachments say beside it, as a reader of Slack sees it."""
+def words_of(message: Mapping[str, Any], name_of: Callable[[str], str]) -> str:
+    """The text, and what attachments say beside it, as a reader of Slack sees it.
+
+    What Slack shows of a page or message that is linked to (`from_url`) are not the author's words.
+    """
     said = [message.get("text")]
     for attachment in _objects(message.get("attachments")):
+        if attachment.get("from_url"):
+            continue
         told = [attachment.get(part) for part in ("pretext", "title", "text")]
         said += told if any(told) else [attachment.get("fallback")]
     said += [file.get("title") for file in _objects(message.get("files"))]
-    words = dict.fromkeys(readable(part, export.name_of) for part in said if isinstance(part, str))
+    words = dict.fromkeys(readable(part, name_of) for part in said if isinstance(part, str))
     return "\n".join(part for part in words if part)
+
+
+def mentions_in(message: Mapping[str, Any]) -> list[str]:
+    """The ids of the members whom a message names, each once."""
+    return [one[1:] for one in _referred_to(message) if one.startswith("@")]
+
+
+def links_in(message: Mapping[str, Any]) -> list[str]:
+    """The web addresses in a message, each once."""
+    return [unescaped(one) for one in _referred_to(message) if one.startswith(_WEB)]
+
+
+def _referred_to(message: Mapping[str, Any]) -> list[str]:
+    text = message.get("text")
+    found = _MARKUP.findall(text) if isinstance(text, str) else []
+    return list(dict.fromkeys(inside.partition("|")[0] for inside in found))
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:
@@ -306,7 +334,7 @@ def _reference(inside: str, name_of: Callable[[str], str]) -> str:
     return address if label in {"", address} else f"{label} ({address})"
 
 
-def _moment(ts: object) -> datetime | None:
+def moment_of(ts: object) -> datetime | None:
     """The moment of a `ts` such as `1452837318.000002`, to the microsecond."""
     found = _TS.fullmatch(ts) if isinstance(ts, str) else None
     if found is None:

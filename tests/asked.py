@@ -1,0 +1,101 @@
+"""The web as a kind sees it, with answers that a test gives: no socket is opened."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from klankbord_ingest.fetch import Fetched, Fetcher
+from klankbord_ingest.kind import Request
+from klankbord_ingest.outgoing import Allowed, Gate
+from klankbord_ingest.source import Source, SourceEntry
+from klankbord_ingest.sources import source_of
+from klankbord_ingest.web import Hosts, Params, Web
+from klankbord_schemas.community import Community
+
+DEMO = Community(slug="demo", name="Demo", time_zone="UTC", languages=("en",))
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a kind asked."""
+
+    method: str
+    url: str
+    params: Mapping[str, Any]
+    headers: Mapping[str, str]
+    form: Mapping[str, str] = field(default_factory=dict)
+
+
+class Asked(Web):
+    """Answers what a function answers, and keeps what was asked."""
+
+    def __init__(
+        self, answer: Callable[[Question], Any], socket: Any = None, **secrets: str
+    ) -> None:
+        """An answer is JSON, or an error to raise.
+
+        Args:
+            answer: what is answered to a question.
+            socket: what `websocket` connects to.
+            secrets: by role.
+        """
+        given = {role: [secret.encode()] for role, secret in secrets.items()}
+        super().__init__(Fetcher(Gate(Allowed())), Hosts(), given)
+        self._answer = answer
+        self._socket = socket
+        self.questions: list[Question] = []
+
+    async def get_json(
+        self,
+        url: str,
+        params: Params | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float | None = None,
+    ) -> Any:
+        """What the test answers."""
+        return self._answered(Question("GET", url, params or {}, headers or {}))
+
+    async def post(
+        self,
+        url: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        document: Any = None,
+        headers: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> Fetched:
+        """What the test answers, as the bytes that it gives."""
+        answer = self._answered(Question("POST", url, {}, headers or {}, form or {}))
+        return Fetched(url, None, 200, {}, answer)
+
+    @asynccontextmanager
+    async def websocket(
+        self,
+        url: str,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] = (),
+        max_bytes: int = 0,
+    ) -> AsyncGenerator[Any, None]:
+        """The socket that the test gives."""
+        self.questions.append(Question("WS", url, {}, headers or {}))
+        yield self._socket
+
+    def _answered(self, question: Question) -> Any:
+        self.questions.append(question)
+        answer = self._answer(question)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def source(entry: SourceEntry) -> Source:
+    """The source that an entry describes, in the community `demo`."""
+    return source_of(entry, DEMO)
+
+
+def request(body: bytes, **headers: str) -> Request:
+    """A POST with this body; `_` in the name of a header stands for `-`."""
+    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return Request("POST", "", {}, [(b"content-type", b"application/json"), *given], body)
