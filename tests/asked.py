@@ -1,7 +1,6 @@
 """The web as a kind sees it, with answers that a test gives: no socket is opened."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,19 +30,19 @@ class Asked(Web):
     """Answers what a function answers, and keeps what was asked."""
 
     def __init__(
-        self, answer: Callable[[Question], Any], socket: Any = None, **secrets: str
+        self, answer: Callable[[Question], Any], allowed: str | None = None, **secrets: str
     ) -> None:
         """An answer is JSON, or an error to raise.
 
         Args:
             answer: what is answered to a question.
-            socket: what `websocket` connects to.
+            allowed: a host and port to which web sockets may really connect.
             secrets: by role.
         """
         given = {role: [secret.encode()] for role, secret in secrets.items()}
-        super().__init__(Fetcher(Gate(Allowed())), Hosts(), given)
+        gate = Gate(Allowed.of([allowed] if allowed else []))
+        super().__init__(Fetcher(gate), Hosts(), given)
         self._answer = answer
-        self._socket = socket
         self.questions: list[Question] = []
 
     async def get_json(
@@ -69,18 +68,6 @@ class Asked(Web):
         """What the test answers, as the bytes that it gives."""
         answer = self._answered(Question("POST", url, {}, headers or {}, form or {}))
         return Fetched(url, None, 200, {}, answer)
-
-    @asynccontextmanager
-    async def websocket(
-        self,
-        url: str,
-        headers: Mapping[str, str] | None = None,
-        subprotocols: Sequence[str] = (),
-        max_bytes: int = 0,
-    ) -> AsyncGenerator[Any, None]:
-        """The socket that the test gives."""
-        self.questions.append(Question("WS", url, {}, headers or {}))
-        yield self._socket
 
     def _answered(self, question: Question) -> Any:
         self.questions.append(question)
