@@ -177,6 +177,17 @@ class Gate:
             connection.close()
             raise FetchError("unreachable", f"{host} port {port}: {error}") from error
 
+    async def start_tls(self, writer: asyncio.StreamWriter, host: str) -> None:
+        """Go on in TLS on an open connection, as STARTTLS does.
+
+        Raises:
+            FetchError: the server does not, or shows no certificate for that name.
+        """
+        try:
+            await writer.start_tls(self.tls, server_hostname=host)
+        except (OSError, ssl.SSLError) as error:
+            raise FetchError("unreachable", f"{host}: {error}") from error
+
     def _check(self, host: str, address: Address, port: int, ports: frozenset[int]) -> None:
         if self._allowed.permits(host.lower(), address, port):
             return

@@ -263,6 +263,10 @@ class Web:
         tls: ssl.SSLContext | None = self._fetcher.gate.tls if is_tls else None
         return await self._fetcher.gate.open(host, port, ports, tls)
 
+    async def start_tls(self, writer: asyncio.StreamWriter, host: str) -> None:
+        """Go on in TLS on a connection that `open` made; the certificate is checked."""
+        await self._fetcher.gate.start_tls(writer, host)
+
     async def _ask(
         self,
         method: str,
