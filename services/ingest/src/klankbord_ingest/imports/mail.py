@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
-from email.parser import BytesParser
+from email.parser import BytesHeaderParser, BytesParser
 from email.utils import getaddresses, parsedate_to_datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ MAX_HEADER = 20_000
 """How many characters of a header are read: a thread of hundreds of references has as many."""
 
 _MESSAGE_ID = re.compile(r"<([^<>\s]+)>")
+_LIST_ID = re.compile(r"<([^<>\s]+)>[^<>]*$")
 _SIGNATURE = re.compile(r"^-- ?$", re.MULTILINE)
 _EMPTY_LINES = re.compile(r"\n{3,}")
 _HEADERS_OF_MAIL = ("from", "sender", "to", "date", "subject", "message-id", "received")
@@ -50,6 +51,13 @@ def read_mail(body: bytes, received: datetime | None = None) -> Submission | Ref
     except Exception as error:  # noqa: BLE001  Python's parser of mail on hostile bytes raises anything
         why = f"the mail breaks the reader: {type(error).__name__}: {error}"
         return Refusal("no_mail", why, row=shown)
+
+
+def list_of(body: bytes) -> str:
+    """The List-Id of a mail (RFC 2919) in lower case; empty where it came by no list."""
+    written = _text(BytesHeaderParser().parsebytes(body), "list-id")
+    found = _LIST_ID.search(written)
+    return (found[1] if found else written).lower()
 
 
 def _refusal(mail: Message, shown: str) -> Refusal | None:
