@@ -11,6 +11,7 @@ from klankbord_standalone.commands.files import config, policy, routing
 from klankbord_standalone.commands.installing import installing
 from klankbord_standalone.commands.outbox import outbox
 from klankbord_standalone.commands.running import running
+from klankbord_standalone.commands.source import source
 from klankbord_standalone.commands.subscriber import subscriber
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ Begin with **klankbord demo**, a sample community; then **klankbord up** for you
 for commands in (running, community, installing, backup, doctor):
     app.add_typer(commands)
 for name, group in {
+    "source": source,
     "dlq": dlq,
     "outbox": outbox,
     "subscriber": subscriber,

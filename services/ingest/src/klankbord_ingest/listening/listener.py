@@ -186,11 +186,10 @@ class Listener:
         try:
             await self._hear_all(held, source, entry, web)
         except TakenError:
-            log.info("%s %s is another's by now", held.way, held.source)
+            log.info("%s %s is paused, or another's by now", held.way, held.source)
+            await self._let_go(held)
         except asyncio.CancelledError:
-            with contextlib.suppress(*TRANSIENT):
-                async with self._service.database.connection() as connection:
-                    await self._store.let_go(connection, held, datetime.now(UTC))
+            await self._let_go(held)
             raise
         except TRANSIENT as error:
             # The claim ends by itself; then whoever has a database goes on.
@@ -259,6 +258,12 @@ class Listener:
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+
+    async def _let_go(self, held: Held) -> None:
+        """Leave it to others, if it is still this process's; else the claim ends by itself."""
+        with contextlib.suppress(*TRANSIENT):
+            async with self._service.database.connection() as connection:
+                await self._store.let_go(connection, held, datetime.now(UTC))
 
     async def _hold_on(self, held: Held) -> None:
         async with self._service.database.connection() as connection:
