@@ -473,10 +473,9 @@ async def test_an_answer_that_is_too_large_is_asked_for_in_parts() -> None:
     assert [params["limit"] for _, params in web.asked] == ["100", "12", "1"]
 
 
-async def test_a_source_that_is_pushed_to_asks_nothing() -> None:
-    web = Homeserver({})
-    assert [page async for page in kind().stream(web, {})] == []
-    assert not web.asked
+def test_one_of_its_two_ways_is_in_use() -> None:
+    assert (kind().uses("push"), kind().uses("stream")) == (True, False)
+    assert (kind(**SYNC).uses("push"), kind(**SYNC).uses("stream")) == (False, True)
 
 
 async def test_history_ends_at_the_moment_asked_for() -> None:

@@ -137,6 +137,10 @@ class Matrix(Push, Stream, Backfill):
         """A token of `/sync` belongs to the homeserver that gave it."""
         return str(self.homeserver or "")
 
+    def uses(self, way: str) -> bool:
+        """One of the two ways of listening, as the operator says."""
+        return way == ("push" if self.listen == "push" else "stream")
+
     # -- the application service -----------------------------------------------------------------
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> str | None:  # noqa: ARG002
@@ -178,8 +182,6 @@ class Matrix(Push, Stream, Backfill):
         stands in the cursor as a gap and is paged back to, so that nothing is lost when it ends
         halfway.
         """
-        if self.listen != "sync":
-            return
         await self._enter(web)
         is_first = True
         while True:
