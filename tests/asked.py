@@ -1,5 +1,6 @@
 """The web as a kind sees it, with answers that a test gives: no socket is opened."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,9 +66,9 @@ class Asked(Web):
         headers: Mapping[str, str] | None = None,
         seconds: float | None = None,
     ) -> Fetched:
-        """What the test answers, as the bytes that it gives."""
+        """What the test answers."""
         answer = self._answered(Question("POST", url, {}, headers or {}, form or {}))
-        return Fetched(url, None, 200, {}, answer)
+        return Fetched(url, None, 200, {}, json.dumps(answer).encode())
 
     def _answered(self, question: Question) -> Any:
         self.questions.append(question)
