@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -32,8 +32,10 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(answer: Callable[[Asked], Answered]) -> AsyncGenerator[Server, None]:
-    """Serve what `answer` answers, on a free port of this machine."""
+async def serving(
+    answer: Callable[[Asked], Answered | Awaitable[Answered]],
+) -> AsyncGenerator[Server, None]:
+    """Serve what `answer` answers, on a free port of this machine; it may take its time."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     server = Server(listening.getsockname()[1])
@@ -52,7 +54,8 @@ async def serving(answer: Callable[[Asked], Answered]) -> AsyncGenerator[Server,
             await asyncio.sleep(60)
         answered = server.trouble(asked) if server.trouble else None
         if answered is None:
-            answered = answer(asked)
+            given = answer(asked)
+            answered = given if isinstance(given, Answered) else await given
         return Response(answered.body, answered.status, dict(answered.headers))
 
     methods = ["GET", "POST", "PUT", "HEAD"]
