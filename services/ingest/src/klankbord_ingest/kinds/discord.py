@@ -421,9 +421,9 @@ class Discord(Stream, Pull, Backfill):
             why = f"{error}; give the bot View Channel and Read Message History there"
             wrong = FieldError(None, f"channel {channel}", why, error.code)
             return Page(refused=[wrong]), after or "", True
-        messages = sorted(_objects(answer), key=lambda one: int(one.get("id") or 0))
+        messages = sorted(_objects(answer), key=_number)
         page = gathered(messages, lambda message: [self.said(message, places)])
-        last = str(messages[-1].get("id") or "") if messages else after or ""
+        last = str(max(map(_number, messages), default=0) or after or "")
         return page, last, len(messages) < PER_PAGE
 
     async def backfill(self, web: Web, cursor: Cursor, since: datetime | None) -> Page:
@@ -746,6 +746,12 @@ def _snowflake(moment: datetime) -> str:
     """The id before every id of that moment."""
     milliseconds = int(moment.timestamp() * 1000) - FIRST_MOMENT
     return str(max(milliseconds << 22, 1) - 1)
+
+
+def _number(message: Fields) -> int:
+    """A message's id as a number, by which the older come first; 0 where it is none."""
+    identity = message.get("id")
+    return int(identity) if isinstance(identity, str) and identity.isdecimal() else 0
 
 
 def _texts(value: object) -> dict[str, str]:

@@ -493,12 +493,12 @@ class _Round:
         grown = [
             [message["ts"], ""]
             for message in messages
-            if isinstance(message.get("ts"), str)
+            if moment_of(message.get("ts"))
             and message.get("reply_count")
             and str(message.get("latest_reply") or message["ts"]) > heard_until
         ]
         # A `ts` has ten digits before its point until 2286, so later is greater as a text.
-        tops = [message["ts"] for message in messages if isinstance(message.get("ts"), str)]
+        tops = [message["ts"] for message in messages if moment_of(message.get("ts"))]
         self._round |= {
             "page": following,
             "top": max([self._round["top"], *tops]),

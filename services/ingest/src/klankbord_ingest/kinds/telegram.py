@@ -48,8 +48,8 @@ Chat = Annotated[str, BeforeValidator(_written), StringConstraints(pattern=r"^-?
 
 PER_PAGE = 100
 """How many updates are asked for at once: Telegram's most."""
-POLL_SECONDS = 10
-"""How long Telegram may wait for something to happen before it answers."""
+MARGIN_SECONDS = 3
+"""How much longer than it may wait Telegram is given to answer."""
 RENUMBERED_AFTER = timedelta(days=6)
 """After a week without updates Telegram numbers them anew, perhaps lower: then an `offset` would
 throw them away unread."""
@@ -87,6 +87,8 @@ class Telegram(Push, Pull):
     """What counts as a join: Telegram's message that someone joined; or the update `chat_member`,
     which only a bot that is an administrator gets, in large groups as well."""
     every: Duration = timedelta(seconds=15)
+    wait: Duration = timedelta(seconds=10)
+    """How long Telegram may wait for something to happen before it answers, when it is asked."""
     api: HttpUrl = HttpUrl("https://api.telegram.org")
     """Where the Bot API is; one may run a server of one's own."""
 
@@ -221,7 +223,7 @@ class Telegram(Push, Pull):
         )
         params: dict[str, str | int] = {
             "limit": PER_PAGE,
-            "timeout": POLL_SECONDS,
+            "timeout": int(self.wait.total_seconds()),
             "allowed_updates": json.dumps(self.allowed_updates),
         }
         if isinstance(offset, int) and not is_renumbered:
@@ -254,7 +256,8 @@ class Telegram(Push, Pull):
         """
         address = f"{str(self.api).rstrip('/')}/bot{web.token}/getUpdates"
         try:
-            answer = await web.get_json(address, params, seconds=POLL_SECONDS + 10)
+            longest = self.wait.total_seconds() + MARGIN_SECONDS
+            answer = await web.get_json(address, params, seconds=longest)
         except FetchError as error:
             error.args = (_explained(web.without_secrets(str(error))),)
             raise error from None

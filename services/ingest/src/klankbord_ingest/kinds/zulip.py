@@ -359,7 +359,7 @@ class Zulip(Stream, Backfill):
         is_older = since is not None and min(stamps, default=0) < since.timestamp()
         if since is not None:
             messages = [one for one in messages if one.get("timestamp", 0) >= since.timestamp()]
-        numbers = [_number(one) for one in _objects(answer.get("messages"))]
+        numbers = [one for one in map(_number, _objects(answer.get("messages"))) if one >= 0]
         is_done = not numbers or is_older or answer.get("found_oldest") is not False
         following: Fields = (
             {"narrow": position + 1} if is_done else {"narrow": position, "before": min(numbers)}
