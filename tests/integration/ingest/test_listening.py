@@ -45,7 +45,7 @@ CONFIG = """
 communities:
   - {{slug: demo, name: Demo, time_zone: UTC, languages: [en]}}
 sources:
-  - {{name: tower, community: demo, kind: tower, room: {room}}}
+  - {{name: tower, community: demo, kind: tower, room: {room}, every: 1s}}
 """
 
 
