@@ -379,6 +379,7 @@ def _said(answer: Fetched) -> str:
         return ""
     if not isinstance(document, dict):
         return ""
-    named = (document.get(name) for name in ("message", "error_description", "error", "msg"))
+    names = ("message", "error_description", "error_message", "error", "msg")
+    named = (document.get(name) for name in names)
     told = next((text for text in named if isinstance(text, str) and text), "")
     return f" and says {told[:200]!r}" if told else ""
