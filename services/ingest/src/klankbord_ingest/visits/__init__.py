@@ -1,0 +1,1 @@
+"""What the web tells of a visit: who asks, how they came there, which campaign brought them."""
