@@ -15,6 +15,7 @@ from klankbord_ingest.hearing import Hearing
 from klankbord_ingest.intake import Intake
 from klankbord_ingest.keys import SourceKeys, read_operator_tokens, read_pseudonym_key
 from klankbord_ingest.language import LanguageDetector
+from klankbord_ingest.links.door import LinkDoors
 from klankbord_ingest.listening.door import SourcesDoor
 from klankbord_ingest.listening.health import Health
 from klankbord_ingest.listening.listener import Listener
@@ -75,6 +76,8 @@ def create(settings: Settings) -> Service:
     SourcesDoor(
         service, sources, operator, listener, listening_store, health, settings.public_url
     ).open()
+    public_url = settings.public_url
+    LinkDoors(service, arrivals, sources, operator, intake, telemetry, public_url).open()
     service.forgets(forgetting.forget)
     handlers.declare(service, ingest, sources, listener, keys, health, telemetry)
     return service

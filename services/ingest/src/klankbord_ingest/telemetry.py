@@ -92,6 +92,16 @@ class Telemetry:
             ["source"],
             registry=registry,
         )
+        # Counter: requests for short links, by what became of them: counted (an event follows),
+        # automated (a crawler, a link preview), prefetch, head, capped (more in a second than are
+        # counted), unknown, disabled; and lost (led, but the click could not be kept)
+        self.clicks = Counter(
+            "klankbord_ingest_clicks", "Requests for short links", ["outcome"], registry=registry
+        )
+        # Gauge: clicks that wait to be written
+        self.clicks_waiting = Gauge(
+            "klankbord_ingest_clicks_waiting", "Clicks that wait to be written", registry=registry
+        )
         self.last_heard: dict[str, datetime] = {}
         """When each source last handed something in to this process."""
 

@@ -9,6 +9,7 @@ from klankbord_standalone.commands.dlq import dlq
 from klankbord_standalone.commands.doctor import doctor
 from klankbord_standalone.commands.files import config, policy, routing
 from klankbord_standalone.commands.installing import installing
+from klankbord_standalone.commands.link import link
 from klankbord_standalone.commands.outbox import outbox
 from klankbord_standalone.commands.running import running
 from klankbord_standalone.commands.source import source
@@ -28,6 +29,7 @@ for commands in (running, community, installing, backup, doctor):
     app.add_typer(commands)
 for name, group in {
     "source": source,
+    "link": link,
     "dlq": dlq,
     "outbox": outbox,
     "subscriber": subscriber,
