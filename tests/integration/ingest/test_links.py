@@ -15,7 +15,9 @@ import pytest
 from integration.ingest.test_door import CONFIG, OPERATOR_TOKEN, Door, settings_of
 from world import Migrated, eventually
 
+from klankbord_ingest import api
 from klankbord_ingest.app import create
+from klankbord_ingest.kinds.plausible import Plausible
 from klankbord_ingest.links import door as link_door
 from klankbord_runtime import db
 from klankbord_schemas import InteractionReceived, post_identity
@@ -324,6 +326,21 @@ async def test_a_crowd_is_led_at_once_and_counted_up_to_a_point(
     assert middle < 0.005, f"{middle * 1000:.1f} ms"
     assert links.outcome("capped") == 3
     await links.counted(most)
+
+
+async def test_a_source_that_anybody_can_send_to_is_heard_so_often_a_second(
+    links: Links, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Plausible, "most_per_second", 2)
+    monkeypatch.setattr(api, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    view = {"n": "pageview", "u": "https://example.org/a", "d": "example.org"}
+    page = BROWSER | {"referer": "https://example.org/"}
+    answers = [
+        (await links.member.post("/v1/sources/site", json=view, headers=page)).status_code
+        for _ in range(4)
+    ]
+    assert answers == [202, 202, 429, 429]
+    await links.counted(2)
 
 
 async def test_another_replica_knows_the_link_soon(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from klankbord_ingest import kind
 from klankbord_ingest.arrivals import Arrivals
+from klankbord_ingest.cap import Cap
 from klankbord_ingest.hearing import Hearing, told
 from klankbord_ingest.intake import FullError, Intake, Place
 from klankbord_ingest.keys import SourceKeys
@@ -77,6 +79,7 @@ class Doors:
         self._operator = operator
         self._intake = intake
         self._telemetry = telemetry
+        self._cap = Cap()
 
     def open(self) -> None:
         """Serve the doors."""
@@ -162,6 +165,9 @@ class Doors:
             raise _unsigned()
         if (reply := entry.answer(asked, keys, now)) is not None:
             return _response(reply)
+        most = entry.most_per_second
+        if most is not None and not self._cap.admits(name, most, time.monotonic()):
+            raise _too_many()
         if name in self._paused():
             raise _not_now("the operator has paused this source")
         try:

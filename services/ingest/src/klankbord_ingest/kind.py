@@ -228,6 +228,9 @@ class Push(SourceEntry, ABC):
     """Which content types a body may have; empty admits any."""
     max_bytes: ClassVar[int] = 1024 * 1024
     """The largest body."""
+    most_per_second: ClassVar[int | None] = None
+    """How many requests of a source are heard in a second; more are answered 429. For what anybody
+    can send; None where the platform signs."""
     accepted: ClassVar[Reply | None] = None
     """What is answered once all is committed; None says how many were received (202)."""
 

@@ -80,6 +80,7 @@ class Receiver(Push, ABC):
     }
     methods = frozenset({"POST", "OPTIONS"})
     max_bytes = 256 * 1024
+    most_per_second = 200
 
     sites: Annotated[tuple[Host, ...], Field(min_length=1, max_length=100)]
     """The hosts whose pages may report, each with all hosts below it."""
