@@ -9,7 +9,14 @@ from typing import Any
 from conformance.platform import Platform
 
 from klankbord_ingest.fetch import Fetcher
-from klankbord_ingest.kind import Cursor, Page, PostSubmission, SourceEntry, Web
+from klankbord_ingest.kind import (
+    Cursor,
+    InteractionSubmission,
+    Page,
+    PostSubmission,
+    SourceEntry,
+    Web,
+)
 from klankbord_ingest.kinds import installed
 from klankbord_ingest.outgoing import Allowed, Gate
 from klankbord_ingest.sequence import History, NewVersion, place, version_of
@@ -59,6 +66,8 @@ class Ear:
         self.passed_over: Counter[str] = Counter()
         self.new = 0
         """How many new versions of posts were heard."""
+        self.interactions: set[tuple[object, ...]] = set()
+        """By what makes each one fact."""
 
     def hear(self, page: Page, *, is_history: bool = False) -> int:
         """Hear a page and keep its cursor, as it would come back from the database.
@@ -68,6 +77,8 @@ class Ear:
         """
         before = self.new
         for one in page.submissions:
+            if isinstance(one, InteractionSubmission):
+                self.interactions.add(_fact(one))
             if not isinstance(one, PostSubmission):
                 continue
             author = None if one.attributed_to is None else one.attributed_to.id
@@ -94,3 +105,11 @@ class Ear:
             for post, history in self.histories.items()
             if history.operation != "delete"
         }
+
+
+def _fact(one: InteractionSubmission) -> tuple[object, ...]:
+    """What makes an interaction the same when it is told again, as in `InteractionReceived.of`."""
+    if one.native_id is not None:
+        return (one.kind, one.native_id)
+    author = None if one.attributed_to is None else one.attributed_to.id
+    return (one.kind, one.object or one.url, author, one.published)

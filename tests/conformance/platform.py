@@ -95,6 +95,11 @@ class Platform:
 class PushPlatform(Platform):
     """A platform that sends."""
 
+    tells_posts: ClassVar[bool] = True
+    """Whether what it tells are posts; else `said` is an interaction, such as that a page was
+    viewed."""
+    names_hits: ClassVar[bool] = True
+    """Whether an interaction that is told again, a minute later, is known to be the same."""
     signs_body: ClassVar[bool] = True
     """Whether its signature covers the body; else it shows a token."""
     signs_time: ClassVar[bool] = False

@@ -38,7 +38,7 @@ def place(request: pytest.FixtureRequest) -> Place:
     return Place(request.param())
 
 
-@at(PushPlatform)
+@at(PushPlatform, lambda platform: platform.tells_posts)
 def test_what_is_said_is_heard_once_however_often_it_is_delivered(place: Place) -> None:
     platform = place.platform
     for id_ in ("1001", "1002"):
@@ -47,6 +47,20 @@ def test_what_is_said_is_heard_once_however_often_it_is_delivered(place: Place) 
         assert place.deliver(platform.said(post)) == 0
     expected = {platform.native_id(id_): f"Hello {id_}" for id_ in ("1001", "1002")}
     assert place.ear.standing == expected
+
+
+@at(PushPlatform, lambda platform: not platform.tells_posts)
+def test_what_is_done_is_heard_and_what_is_told_again_is_one_where_it_can_be_known(
+    place: Place,
+) -> None:
+    platform, ear = place.platform, place.ear
+    later = NOW + timedelta(minutes=1)
+    first, second = (platform.said(platform.say(id_, "")) for id_ in ("1001", "1002"))
+    place.deliver(first)
+    place.deliver(second)
+    assert (len(ear.interactions), ear.standing) == (2, {})
+    place.deliver(first, later)
+    assert len(ear.interactions) == (2 if platform.names_hits else 3)
 
 
 @at(PushPlatform, lambda platform: platform.edits)
@@ -87,7 +101,8 @@ def test_what_is_not_as_documented_is_refused_with_a_reason_and_hinders_nothing(
     assert place.deliver(platform.spoiled()) == 0
     assert place.ear.refused
     assert all(len(reason) > 5 for reason in place.ear.refused)
-    assert place.deliver(platform.said(platform.say("1001", "Hello"))) == 1
+    heard = place.deliver(platform.said(platform.say("1001", "Hello")))
+    assert heard == 1 if platform.tells_posts else place.ear.interactions
 
 
 @at(PushPlatform)
