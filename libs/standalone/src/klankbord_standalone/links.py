@@ -8,7 +8,6 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 
 from klankbord_standalone.command import Place
 from klankbord_standalone.credentials import Credentials
@@ -83,19 +82,17 @@ async def door(place: Place, public_url: str | None) -> AsyncIterator[LinkDoor]:
 
 
 def show(links: Sequence[Mapping[str, Any]], out: Console) -> None:
-    """Print links as a table."""
+    """Print links, each address whole: in a column it could not be copied."""
     if not links:
         out.print("no links yet: klankbord link add URL --community NAME", soft_wrap=True)
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("address", "community", "campaign", "leads to"):
-        table.add_column(heading, overflow="fold")
     for link in links:
-        target = f"ended; led to {link['target']}" if link["disabled"] else link["target"]
-        style = "dim" if link["disabled"] else None
-        campaign = link["campaign"] or ""
-        table.add_row(link["address"], link["community"], campaign, target, style=style)
-    out.print(table)
+        out.print(link["address"], style="dim" if link["disabled"] else "bold", soft_wrap=True)
+        leads = "has ended; led to" if link["disabled"] else "leads to"
+        counts = [f"clicks count for {link['community']}"]
+        counts += [f"campaign {link['campaign']}"] if link["campaign"] else []
+        counts += [f"in post {link['post']} of {link['source']}"] if link["post"] else []
+        out.print(f"  {leads} {link['target']}", markup=False, soft_wrap=True)
+        out.print(f"  {', '.join(counts)}", style="dim", markup=False, soft_wrap=True)
 
 
 def _client(running: Running) -> httpx.AsyncClient:

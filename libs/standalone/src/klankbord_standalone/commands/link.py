@@ -63,7 +63,7 @@ async def link_add(
         print_json(made)
     else:
         out().print(f"[bold]{made['address']}[/bold]", soft_wrap=True)
-        out().print(f"leads to {made['target']}", soft_wrap=True)
+        out().print(f"leads to {made['target']}", markup=False, soft_wrap=True)
 
 
 @command(link, "list")
