@@ -767,11 +767,12 @@ def test_each_removal_is_seen(rule: Rule, name: str) -> None:
     assert unseen == []
 
 
-def test_the_door_lets_in_webhooks_and_nothing_else() -> None:
+def test_the_door_lets_in_sources_and_short_links_and_nothing_else() -> None:
     (route,) = PRODUCTION.of_kind("HTTPRoute")
     (rule,) = route["spec"]["rules"]
-    (match,) = rule["matches"]
-    assert match == {"path": {"type": "PathPrefix", "value": "/v1/sources/"}, "method": "POST"}
+    assert rule["matches"] == [
+        {"path": {"type": "PathPrefix", "value": path}} for path in ("/v1/sources/", "/r/")
+    ]
     assert rule["backendRefs"] == [{"name": "ingest", "port": 8080}]
     service = PRODUCTION.one("Service", "ingest")["spec"]
     assert takes({"matchLabels": service["selector"]}, PRODUCTION.labels("ingest"))
