@@ -47,6 +47,25 @@ def test_a_body_is_one_post_or_one_interaction() -> None:
     assert read_whole(JSON, body(LIKE), FORUM) == [InteractionSubmission.model_validate(LIKE)]
 
 
+def test_a_conversion_is_a_click_with_the_name_of_its_goal() -> None:
+    told = {
+        "kind": "click",
+        "name": "signup",
+        "nativeId": "order-4711",
+        "published": "2026-11-20T10:00:00Z",
+        "campaign": "launch",
+        "channel": "email",
+        "referrer": "mail.example.org",
+        "url": "https://example.org/join",
+    }
+    (alone,) = read_whole(JSON, body(told), FORUM)
+    assert [alone] == read_whole(JSON, body({"interactions": [told]}), FORUM)
+    assert isinstance(alone, InteractionSubmission)
+    assert (alone.name, alone.campaign, alone.channel) == ("signup", "launch", "email")
+    wrong = body(told | {"channel": "telepathy"})
+    assert refused(JSON, wrong) == [(0, "channel", "unknown_value")]
+
+
 def test_a_body_is_a_batch_of_posts_and_interactions() -> None:
     posts = [POST | {"nativeId": str(number)} for number in range(500)]
     read_back = read_whole(JSON, body({"posts": posts, "interactions": [LIKE]}), FORUM)
