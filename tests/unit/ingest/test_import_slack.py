@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from klankbord_ingest.imports import slack
+from klankbord_ingest.imports.archive import ExportError
 from klankbord_ingest.imports.row import Refusal, Row
-from klankbord_ingest.imports.slack import ExportError, read_slack, readable
+from klankbord_ingest.imports.slack import read_slack, readable
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission
 
 USERS = [

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,18 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from klankbord_ingest.fetch import Fetcher
+from klankbord_ingest.imports.archive import ExportError
 from klankbord_ingest.imports.client import (
     Circumstances,
     ImportFailedError,
     ImportResult,
-    Progress,
     Target,
     import_path,
     import_url,
 )
 from klankbord_ingest.imports.csv import HeaderError
 from klankbord_ingest.imports.formats import UnknownFormatError
-from klankbord_ingest.imports.slack import ExportError
+from klankbord_ingest.imports.mapping import read_mapping
 from klankbord_ingest.outgoing import Allowed, FetchError, Gate
 from klankbord_ingest.sources import parse_sources
 from klankbord_standalone.apply import checked
@@ -33,6 +34,7 @@ from klankbord_standalone.command import Place
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.explained import UsageError
 from klankbord_standalone.home import Home, Running
+from klankbord_standalone.progress_line import shown
 from klankbord_standalone.standalone import start
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -46,11 +48,14 @@ class Job:
     """A path, or an http(s) address."""
     community: str
     source: str
-    platform: str
+    platform: str | None
+    """Whose ids these are; the source's own platform where it is left out."""
     form: str
     dry_run: bool
     allowed: tuple[str, ...] = ()
     """Hosts and networks that an address may lead to although they are not public."""
+    mapping: Path | None = None
+    """The file that says which column is which field."""
 
     @property
     def is_url(self) -> bool:
@@ -67,12 +72,9 @@ async def run(place: Place, job: Job, err: Console) -> ImportResult:
     _check(job, place.home)
     place.home.prepare()
     zone = _zone(place.home, job.community, err)
-    circumstances = Circumstances(zone=zone, heard=datetime.now(UTC), own=place.home.data)
-    with err.status("reading …") as shown:
-
-        def tell(progress: Progress) -> None:
-            shown.update(_line(progress))
-
+    mapping = None if job.mapping is None else checked(job.mapping, read_mapping)
+    circumstances = Circumstances(zone, datetime.now(UTC), own=place.home.data, mapping=mapping)
+    with shown(err, time.monotonic) as tell:
         try:
             async with _target(place, job) as target:
                 if job.is_url:
@@ -129,6 +131,8 @@ def _check(job: Job, home: Home) -> None:
             )
     if not job.is_url and not Path(job.path).exists():
         raise UsageError(f"there is no file or folder {job.path}")
+    if job.mapping is not None and not job.mapping.is_file():
+        raise UsageError(f"there is no mapping file {job.mapping}")
     if not job.is_url and Path(job.path).resolve() == home.data.resolve():
         raise UsageError(f"{job.path} is where Klankbord keeps its own data, and no history")
 
@@ -163,11 +167,3 @@ async def _target(place: Place, job: Job) -> AsyncIterator[Target]:
 def _door(running: Running, job: Job) -> Target:
     token = Credentials(Path(running.credentials)).operator_token()
     return Target(running.address("ingest"), token, job.community, job.source, job.platform)
-
-
-def _line(progress: Progress) -> str:
-    counts = (
-        f"{progress.rows:,} rows: {progress.received:,} received, "
-        f"{progress.duplicate:,} known, {progress.refused:,} refused"
-    )
-    return f"{counts} · {progress.waiting}" if progress.waiting else counts

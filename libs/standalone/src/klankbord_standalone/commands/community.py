@@ -30,11 +30,16 @@ async def import_(
     community: Annotated[str, typer.Option(help="The community that it belongs to.")],
     source: Annotated[str, typer.Option(help="What the source is to be called.")] = "import",
     platform: Annotated[
-        str | None, typer.Option(help="The platform it came from. [default: the source's name]")
+        str | None, typer.Option(help="The platform it came from. [default: the source's own]")
     ] = None,
     format_: Annotated[
-        str, typer.Option("--format", help="auto, ndjson, csv, mbox, slack or feed.")
+        str,
+        typer.Option("--format", help="auto, ndjson, csv, mbox, slack, discord, mastodon or feed."),
     ] = "auto",
+    mapping: Annotated[
+        Path | None,
+        typer.Option(help="A YAML file that says which column of CSV or NDJSON is which field."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Read and check; hand nothing in.")] = False,
     allow: Annotated[
         list[str] | None,
@@ -42,14 +47,14 @@ async def import_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring history in: NDJSON, CSV, mbox or a folder of mails, a Slack export, a feed.
+    """Bring history in: NDJSON, CSV, mails, exports of Slack, Discord and Mastodon, a feed.
 
     Goes through the ingest service that runs here, or starts one for the while. Importing the same
     file again adds nothing. Rows that are refused are written to a file with the reason; the rest
     goes in. Exit code 0: done. 3: some rows were refused. 2: it was called wrongly.
     """
     job = importing.Job(
-        path, community, source, platform or source, format_, dry_run, tuple(allow or ())
+        path, community, source, platform, format_, dry_run, tuple(allow or ()), mapping
     )
     result = await importing.run(place, job, err())
     if as_json:

@@ -19,6 +19,7 @@ from klankbord_ingest.imports.checkpoint import Checkpoint, digest_of
 from klankbord_ingest.imports.door import Door, ImportFailedError, Outcome, Target
 from klankbord_ingest.imports.feed import read_feed_body
 from klankbord_ingest.imports.formats import Circumstances, open_rows
+from klankbord_ingest.imports.meter import Meter
 from klankbord_ingest.imports.row import Rows
 from klankbord_schemas.identity import fingerprint
 
@@ -49,6 +50,11 @@ class Progress:
     refused: int
     waiting: str | None = None
     """Why it waits for ingest; None while it does not."""
+    skipped: int = 0
+    """How many of the rows were settled by an earlier run, which was interrupted."""
+    bytes_read: int = 0
+    bytes_in_all: int | None = None
+    """How long what is read is, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +107,12 @@ async def import_path(
         ImportFailedError: ingest refuses the import as a whole.
         OSError: the file cannot be read.
     """
-    rows = open_rows(path, form, circumstances)
+    meter = Meter()
+    rows = open_rows(path, form, circumstances, meter)
     about = await asyncio.to_thread(digest_of, path)
-    run = _Import(about, target, data_dir, report)
+    if circumstances.mapping is not None:  # by another mapping it is another import
+        about += circumstances.mapping.model_dump_json()
+    run = _Import(about, target, data_dir, report, meter)
     return await (run.check(rows) if dry_run else run.bring(rows))
 
 
@@ -134,10 +143,14 @@ async def import_url(
 class _Import:
     """One import: what was settled of it, and where that is written down."""
 
-    def __init__(self, about: str, target: Target, data_dir: Path, report: Report) -> None:
+    def __init__(
+        self, about: str, target: Target, data_dir: Path, report: Report, meter: Meter | None = None
+    ) -> None:
         self._target = target
         self._report = report
+        self._meter = meter or Meter()
         self._settled = Checkpoint()
+        self._skipped = 0
         identity = (about, target.community, target.source, target.platform or "")
         name = fingerprint(*identity, size=8).hex()
         folder = data_dir / "imports"
@@ -157,6 +170,7 @@ class _Import:
     async def bring(self, rows: Rows) -> ImportResult:
         """Send the rows that were not settled before."""
         self._settled = Checkpoint.load(self._checkpoint)
+        self._skipped = self._settled.rows
         # Settled in the order of the file, so that a checkpoint is one number.
         in_flight: deque[tuple[Batch, asyncio.Task[Outcome]]] = deque()
         source = batches(islice(rows, self._settled.rows, None))
@@ -208,7 +222,16 @@ class _Import:
     def _tell(self, waiting: str | None) -> None:
         settled = self._settled
         self._report(
-            Progress(settled.rows, settled.received, settled.duplicate, settled.refused, waiting)
+            Progress(
+                settled.rows,
+                settled.received,
+                settled.duplicate,
+                settled.refused,
+                waiting,
+                self._skipped,
+                self._meter.read,
+                self._meter.total,
+            )
         )
 
     def _result(self, refused_file: Path) -> ImportResult:

@@ -5,25 +5,18 @@ community's.
 """
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json
-
+from klankbord_ingest.imports.fields import KNOWN, LISTS, TIMES, listed
+from klankbord_ingest.imports.mapping import ImportMapping
+from klankbord_ingest.imports.meter import Meter
 from klankbord_ingest.imports.row import Refusal, Row, Rows, lines, too_long_line, validated
-from klankbord_ingest.submission import InteractionSubmission, PostSubmission, Submission
+from klankbord_ingest.submission import Submission
 
 DELIMITERS = ",;\t"
-TIMES = ("published", "updated")
-KNOWN = frozenset(
-    {"id"}
-    | {field.alias or name for name, field in PostSubmission.model_fields.items()}
-    | {field.alias or name for name, field in InteractionSubmission.model_fields.items()}
-    | {"nativeId"}
-    | {f"attributedTo.{field}" for field in ("id", "name", "preferredUsername", "type", "icon")}
-)
 _BY_LOWER = {name.lower(): name for name in KNOWN}
 
 
@@ -31,20 +24,24 @@ class HeaderError(ValueError):
     """The first line of a CSV file is no header that can be used."""
 
 
-def read_csv(path: Path, zone: tzinfo) -> Rows:
+def read_csv(
+    path: Path, zone: tzinfo, mapping: ImportMapping | None = None, meter: Meter | None = None
+) -> Rows:
     """The posts and interactions of a CSV file.
 
     Args:
         path: the file, in UTF-8; comma, semicolon or tab between the cells.
         zone: the time zone of times that name none.
+        mapping: which column is which field, where the columns are not called as the fields are.
+        meter: told how much was read.
 
     Raises:
-        HeaderError: the first line names no `nativeId`.
+        HeaderError: the first line names no `nativeId`, or not what the mapping names.
     """
-    with path.open("rb") as stream:
+    with (meter or Meter()).open(path) as stream:
         text = _Text(lines(stream))
-        header_line = next(text, "")
-        delimiter, header = read_header(header_line)
+        first = next(text, "")
+        delimiter, header = mapped_header(first, mapping) if mapping else read_header(first)
         reader = csv.reader(text, delimiter=delimiter)
         cells: list[str] | None = []
         while cells is not None:
@@ -57,7 +54,7 @@ def read_csv(path: Path, zone: tzinfo) -> Rows:
             for number in text.take_too_long():
                 yield Row(f"line {number}", too_long_line())
             if cells and any(cells):
-                yield Row(f"line {text.number}", _content(header, cells, zone))
+                yield Row(f"line {text.number}", _content(header, cells, zone, mapping))
 
 
 def read_header(line: str) -> tuple[str, list[str]]:
@@ -77,7 +74,29 @@ def read_header(line: str) -> tuple[str, list[str]]:
     )
 
 
-def _content(header: list[str], cells: list[str], zone: tzinfo) -> Submission | Refusal:
+def mapped_header(line: str, mapping: ImportMapping) -> tuple[str, list[str]]:
+    """The delimiter of a CSV file and its columns, all that a mapping names among them.
+
+    Raises:
+        HeaderError: one is missing.
+    """
+    headers = [
+        (delimiter, [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])])
+        for delimiter in DELIMITERS
+    ]
+    delimiter, header = max(headers, key=lambda one: len(mapping.columns.intersection(one[1])))
+    missing = sorted(mapping.columns.difference(header))
+    if missing:
+        raise HeaderError(
+            f"the mapping names the column {', '.join(missing)}, and the first line does not: "
+            f"{line.strip()[:500]!r}"
+        )
+    return delimiter, header
+
+
+def _content(
+    header: list[str], cells: list[str], zone: tzinfo, mapping: ImportMapping | None
+) -> Submission | Refusal:
     if not all(map(_is_unicode, cells)):
         shown = [cell.encode("utf-8", "replace").decode() for cell in cells]
         why = "the row is not UTF-8; save the file as UTF-8 (in Excel: CSV UTF-8)"
@@ -89,6 +108,12 @@ def _content(header: list[str], cells: list[str], zone: tzinfo) -> Submission | 
             "the delimiter between quotation marks"
         )
         return Refusal("no_csv", why, row=cells)
+    document = mapping.document(row, zone) if mapping else _named(row, zone)
+    return document if isinstance(document, Refusal) else validated(document, row)
+
+
+def _named(row: Mapping[str, str], zone: tzinfo) -> dict[str, Any]:
+    """The fields of a row whose columns are called as they are."""
     document: dict[str, Any] = {}
     for name, cell in row.items():
         value = cell.strip() if name not in {"content", "contentHtml"} else cell
@@ -99,7 +124,7 @@ def _content(header: list[str], cells: list[str], zone: tzinfo) -> Submission | 
             author[name.partition(".")[2] or "id"] = value
         else:
             document[name] = _value(name, value, zone)
-    return validated(document, row)
+    return document
 
 
 def _is_unicode(cell: str) -> bool:
@@ -113,21 +138,9 @@ def _value(name: str, cell: str, zone: tzinfo) -> object:
         except ValueError:
             return cell
         return moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    if name == "tag":
-        return _tags(cell)
+    if name in LISTS:
+        return listed(cell)
     return cell
-
-
-def _tags(cell: str) -> object:
-    """A JSON list, or words between commas, semicolons or bars."""
-    if cell.startswith("["):
-        try:
-            return from_json(cell)
-        except ValueError:
-            return cell
-    for mark in ";|":
-        cell = cell.replace(mark, ",")
-    return [tag.strip() for tag in cell.split(",") if tag.strip()]
 
 
 class _Text(Iterator[str]):

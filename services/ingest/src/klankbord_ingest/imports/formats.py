@@ -6,12 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
+from klankbord_ingest.imports.archive import files, is_tar, names_in
 from klankbord_ingest.imports.csv import HeaderError, read_csv, read_header
+from klankbord_ingest.imports.discord import read_discord
 from klankbord_ingest.imports.feed import read_feed
+from klankbord_ingest.imports.mapping import ImportMapping
+from klankbord_ingest.imports.mastodon import read_mastodon
 from klankbord_ingest.imports.mbox import files_of, is_maildir, read_mailbox
+from klankbord_ingest.imports.meter import Meter
 from klankbord_ingest.imports.ndjson import read_ndjson
 from klankbord_ingest.imports.row import Rows
 from klankbord_ingest.imports.slack import read_slack
@@ -25,7 +30,7 @@ ENOUGH = 1 / 3
 MAILS = frozenset({".eml", ".mbox", ".mbx"})
 """What the names of files with mails end on."""
 
-Reader: TypeAlias = Callable[[Path, "Circumstances"], Rows]
+Reader: TypeAlias = Callable[[Path, "Circumstances", Meter], Rows]
 
 
 @dataclass(frozen=True)
@@ -38,26 +43,35 @@ class Circumstances:
     """The moment that an entry of a feed without a date is taken to be written."""
     own: Path | None = None
     """The folder that Klankbord keeps its data in: nothing there is history."""
+    mapping: ImportMapping | None = None
+    """Which column is which field, in CSV and NDJSON."""
 
 
 READERS: dict[str, Reader] = {
-    "ndjson": lambda path, _: read_ndjson(path),
-    "csv": lambda path, circumstances: read_csv(path, circumstances.zone),
-    "mbox": lambda path, circumstances: read_mailbox(path, circumstances.own),
-    "slack": lambda path, _: read_slack(path),
-    "feed": lambda path, circumstances: read_feed(path, circumstances.heard),
+    "ndjson": lambda path, given, meter: read_ndjson(path, given.zone, given.mapping, meter),
+    "csv": lambda path, given, meter: read_csv(path, given.zone, given.mapping, meter),
+    "mbox": lambda path, given, meter: read_mailbox(path, given.own, meter),
+    "slack": lambda path, _, __: read_slack(path),
+    "discord": lambda path, _, meter: read_discord(path, meter),
+    "mastodon": lambda path, _, meter: read_mastodon(path, meter),
+    "feed": lambda path, given, _: read_feed(path, given.heard),
 }
+MAPPED = frozenset({"csv", "ndjson"})
+"""The formats that a mapping can be given for."""
 
 FORMATS = {
     "ndjson": "one JSON object per line, the data of a post.received",
     "csv": "a header with nativeId, published, content, …; comma, semicolon or tab",
     "mbox": "an mbox file, one mail, or a folder of mails such as a Maildir",
     "slack": "a Slack workspace export: the zip file or its folder",
+    "discord": "an export by DiscordChatExporter: a JSON file, or a folder or zip file of them",
+    "mastodon": "a Mastodon archive, or the outbox.json in it",
     "feed": "a saved RSS, Atom, RDF or JSON feed",
 }
 """What `--format` takes, and what each is."""
 
 _MAIL_HEADER = re.compile(rb"(?:From |>?From: |[A-Za-z][A-Za-z0-9-]{1,40}:[ \t]?\S)")
+_DISCORD = re.compile(rb'^\s*(?:\xef\xbb\xbf)?\{\s*"guild"\s*:\s*\{')
 _MAIL_ONLY = re.compile(rb"^(?:From |(?:From|Received|Return-Path|Message-ID):)", re.M | re.I)
 
 
@@ -66,34 +80,32 @@ class UnknownFormatError(ValueError):
 
     def __init__(self, path: Path, found: str) -> None:
         """Say what the file looks like instead."""
-        known = "\n".join(f"  {name:7} {what}" for name, what in FORMATS.items())
+        known = "\n".join(f"  {name:8} {what}" for name, what in FORMATS.items())
         super().__init__(
             f"{path}: {found}. Say what it is with --format; these can be imported:\n{known}"
         )
 
 
-def detect(path: Path, own: Path | None = None) -> str:
+def detect(path: Path, own: Path | None = None, *, is_mapped: bool = False) -> str:
     """The format of a file or folder, as `READERS` names it.
 
     Args:
         path: the file or folder.
         own: a folder of ours that is not looked into.
+        is_mapped: whether a mapping says what its columns mean: then it is CSV or NDJSON.
 
     Raises:
         UnknownFormatError: it is none of them; the message lists them.
         OSError: it cannot be read.
     """
+    if is_mapped:
+        return "ndjson" if _start(path).startswith(b"{") else "csv"
     if path.is_dir():
-        marks = ("users.json", "channels.json")
-        if any((path / mark).is_file() for mark in marks):
-            return "slack"
-        if _is_mailbox(path, own):
-            return "mbox"
-        raise UnknownFormatError(
-            path, "this folder is no Slack export, and too few of its files are mails"
-        )
+        return _detect_folder(path, own)
     if zipfile.is_zipfile(path):
-        return "slack"
+        return _detect_zip(path)
+    if is_tar(path):
+        return "mastodon"
     start = _start(path)
     if not start:
         raise UnknownFormatError(path, "the file is empty")
@@ -108,21 +120,27 @@ def detect(path: Path, own: Path | None = None) -> str:
     raise UnknownFormatError(path, f"it begins with {start[:60]!r}, which none of them does")
 
 
-def open_rows(path: Path, form: str, circumstances: Circumstances) -> Rows:
+def open_rows(
+    path: Path, form: str, circumstances: Circumstances, meter: Meter | None = None
+) -> Rows:
     """The rows of a file, read as they are asked for.
 
     Args:
         path: the file or folder.
         form: a name of `READERS`, or `auto`.
         circumstances: what the file does not say of itself.
+        meter: told how much was read.
 
     Raises:
         UnknownFormatError: `form` is `auto` and nobody can tell, or is none of them.
     """
-    name = detect(path, circumstances.own) if form == "auto" else form
+    is_mapped = circumstances.mapping is not None
+    name = detect(path, circumstances.own, is_mapped=is_mapped) if form == "auto" else form
     if name not in READERS:
         raise UnknownFormatError(path, f"there is no format {name!r}")
-    return READERS[name](path, circumstances)
+    if is_mapped and name not in MAPPED:
+        raise UnknownFormatError(path, f"{name} needs no mapping: csv and ndjson can have one")
+    return READERS[name](path, circumstances, meter or Meter())
 
 
 def _start(path: Path) -> bytes:
@@ -148,8 +166,37 @@ def _is_surely_mail(start: bytes) -> bool:
     return _MAIL_HEADER.match(start) is not None and _MAIL_ONLY.search(start) is not None
 
 
+def _detect_folder(path: Path, own: Path | None) -> str:
+    marks = {"users.json": "slack", "channels.json": "slack", "outbox.json": "mastodon"}
+    for mark, form in marks.items():
+        if (path / mark).is_file():
+            return form
+    if any(_DISCORD.search(_start(file)) for file in islice(path.glob("*.json"), SAMPLE)):
+        return "discord"
+    if _is_mailbox(path, own):
+        return "mbox"
+    raise UnknownFormatError(
+        path, "this folder is no export that is known, and too few of its files are mails"
+    )
+
+
+def _detect_zip(path: Path) -> str:
+    """By the files in it; Slack's where it says nothing else, as it always was."""
+    names = {PurePosixPath(name).name for name in names_in(path)}
+    if "outbox.json" in names:
+        return "mastodon"
+    if names.isdisjoint({"users.json", "channels.json"}):
+        for _, stream in files(path, lambda name: name.endswith(".json"), Meter()):
+            return "discord" if _DISCORD.search(stream.read(HEAD)) else "slack"
+    return "slack"
+
+
 def _detect_json(path: Path, start: bytes) -> str:
     """A JSON Feed is one object with `items`; a line of NDJSON is one with an id."""
+    if _DISCORD.search(start):
+        return "discord"
+    if b'"OrderedCollection"' in start or b'"orderedItems"' in start:
+        return "mastodon"
     if b"jsonfeed.org/version" in start or re.search(rb'"items"\s*:\s*\[', start):
         return "feed"
     if re.match(rb'\{.*"(?:nativeId|id|native_id|kind)"\s*:', start):

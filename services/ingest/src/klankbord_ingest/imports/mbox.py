@@ -8,6 +8,7 @@ from email.utils import parsedate_tz
 from pathlib import Path
 
 from klankbord_ingest.imports.mail import read_mail
+from klankbord_ingest.imports.meter import Meter
 from klankbord_ingest.imports.row import Refusal, Row, Rows, lines
 
 MAX_MAIL_BYTES = 32 * 1024 * 1024
@@ -48,22 +49,25 @@ def files_of(path: Path, own: Path | None) -> Iterator[Path]:
                 yield file
 
 
-def read_mailbox(path: Path, own: Path | None = None) -> Rows:
+def read_mailbox(path: Path, own: Path | None = None, meter: Meter | None = None) -> Rows:
     """The mails of an mbox file, of a file with one mail, or of every file in a folder.
 
     Args:
         path: the file or folder.
         own: a folder of ours to stay out of.
+        meter: told how much was read.
     """
+    meter = meter or Meter()
     if not path.is_dir():
-        yield from _read_file(path, "")
+        yield from _read_file(path, "", meter)
         return
+    meter.total = sum(file.stat().st_size for file in files_of(path, own))
     for file in files_of(path, own):
-        yield from _read_file(file, f"{file.relative_to(path)}, ")
+        yield from _read_file(file, f"{file.relative_to(path)}, ", meter)
 
 
-def _read_file(path: Path, place: str) -> Rows:
-    for number, (body, received) in enumerate(_split(path), start=1):
+def _read_file(path: Path, place: str, meter: Meter) -> Rows:
+    for number, (body, received) in enumerate(_split(path, meter), start=1):
         position = f"{place}message {number}"
         if body is None or body.count(b"\n") > MAX_MAIL_LINES:
             why = f"the mail has more than {MAX_MAIL_BYTES:,} bytes, or {MAX_MAIL_LINES:,} lines"
@@ -72,7 +76,7 @@ def _read_file(path: Path, place: str) -> Rows:
             yield Row(position, read_mail(body, received))
 
 
-def _split(path: Path) -> Iterator[tuple[bytes | None, datetime | None]]:
+def _split(path: Path, meter: Meter) -> Iterator[tuple[bytes | None, datetime | None]]:
     """Each mail of a file, None for one that is too large, and when its mailbox says it came.
 
     In an mbox, a line `From <address> <date>` after an empty line begins a mail, and a line of a
@@ -82,7 +86,7 @@ def _split(path: Path) -> Iterator[tuple[bytes | None, datetime | None]]:
     is_mbox = is_too_large = False
     received: datetime | None = None
     after_empty = True
-    with path.open("rb") as stream:
+    with meter.open(path) as stream:
         for number, line in lines(stream):
             if line is None:
                 is_too_large = True

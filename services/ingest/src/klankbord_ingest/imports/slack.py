@@ -12,13 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self
 
+from klankbord_ingest.imports.archive import MAX_FILES, ExportError
 from klankbord_ingest.imports.row import Refusal, Row, Rows, validated
 from klankbord_ingest.markup import unescaped
 from klankbord_ingest.submission import Submission
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """The largest file of an export that is read: a channel's day is a few hundred kilobytes."""
-MAX_FILES = 200_000
 
 POSTS = frozenset(
     {
@@ -39,10 +39,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MARKUP = re.compile(r"<([^<>]+)>")
 _WEB = ("https://", "http://")
 _TS = re.compile(r"(\d{1,11})\.(\d{6})")
-
-
-class ExportError(ValueError):
-    """A file or folder is no Slack export."""
 
 
 class _Archive(Protocol):
