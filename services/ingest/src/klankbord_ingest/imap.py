@@ -272,9 +272,10 @@ class Imap:
             seconds: how long at most; a server may hang up after half an hour.
             pause: how long where the server cannot say when mail came.
         """
+        able = await self.capabilities()
         if self._has_news:
             return
-        if "IDLE" not in await self.capabilities():
+        if "IDLE" not in able:
             await asyncio.sleep(pause)
             await self._command("NOOP")
             self._has_news = True
