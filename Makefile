@@ -6,7 +6,7 @@ MEMBERS := libs/schemas libs/runtime services/ingest services/moderation service
 EXPORT := --quiet --frozen --no-emit-workspace --no-header --no-annotate --no-emit-index-url --format requirements-txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system setup-podman demo check check-rules test trials alarms trust upgrade bench bench-full kube audit format lock docs dashboards dashboard-picture clean
+.PHONY: peers replay help setup setup-system setup-podman demo check check-rules test trials alarms trust upgrade bench bench-full kube audit format lock docs dashboards dashboard-picture clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -25,9 +25,9 @@ $(VENV)/.deploy-ready: $(VENV)/.ready requirements-deploy.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
 	@touch $@
 
-setup-system: ## install what some tests need from Debian (root): PostgreSQL, Redis, Prometheus, openssl, Node.js, Chromium
+setup-system: ## install what some tests need from Debian (root): PostgreSQL, Redis, Prometheus, Dovecot, openssl, Node.js, Chromium
 	apt-get update -q
-	apt-get install -y -q --no-install-recommends postgresql redis-server prometheus openssl chromium $$(command -v npm >/dev/null || echo nodejs npm)
+	apt-get install -y -q --no-install-recommends postgresql redis-server prometheus dovecot-imapd openssl chromium $$(command -v npm >/dev/null || echo nodejs npm)
 
 setup-podman: ## install what `make kube` needs from Debian (root): podman and its parts
 	apt-get update -q
@@ -57,6 +57,17 @@ check-rules: ## do the rules of Prometheus mean what their tests say (a part of 
 	$(PYTHON) -m venv --clear .tools/peers
 	.tools/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-peers.lock
 	@touch $@
+
+tests/peers/pds/node_modules/.ready: tests/peers/pds/package-lock.json
+	npm ci --silent --no-audit --no-fund --ignore-scripts --prefix tests/peers/pds
+	npm rebuild --silent --prefix tests/peers/pds better-sqlite3
+	@touch $@
+
+peers: setup tests/peers/pds/node_modules/.ready ## hear a real Bluesky server through breaks and restarts (Node.js, ≤ 10 min with its set-up)
+	$(BIN)/python -m pytest tests/peers
+
+replay: setup ## read every real payload of ../shared/real, where there are any, through its kind; prints a table
+	PYTHONPATH=tests:. $(BIN)/python -m scripts.replay
 
 audit: ## ask for known weaknesses of what the locks name; needs the network, so it is no part of check
 	$(PYTHON) -m venv .tools/audit

@@ -47,6 +47,8 @@ AUDITED = {
     "0dc12f2145bb5d57": "a role that a test makes and drops",
     "96ad2ccd81462a76": "the example of the Standard Webhooks specification",
     "49e30cd83b4277c9": "the same, in quotes",
+    "829617ae8d99b875": "what the tests' own Slack signs with",
+    "46eb0024c03d2db8": "what the tests' own Zulip is asked with",
 }
 """What was looked at and is no secret: its fingerprint, and why."""
 

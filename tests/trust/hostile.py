@@ -15,12 +15,13 @@ from trust.tally import MIB, Tally
 from klankbord_ingest.feeds.document import UnreadableFeedError
 from klankbord_ingest.feeds.entries import submissions
 from klankbord_ingest.feeds.worker import FeedReader
+from klankbord_ingest.imports.archive import ExportError
 from klankbord_ingest.imports.csv import HeaderError, read_csv
 from klankbord_ingest.imports.formats import Circumstances, UnknownFormatError, open_rows
 from klankbord_ingest.imports.mbox import read_mailbox
 from klankbord_ingest.imports.ndjson import read_ndjson
 from klankbord_ingest.imports.row import Rows
-from klankbord_ingest.imports.slack import ExportError, read_slack
+from klankbord_ingest.imports.slack import read_slack
 from klankbord_ingest.sources import parse_sources
 from klankbord_moderation.judge import Judge
 from klankbord_routing.intent import Cues
