@@ -139,7 +139,7 @@ class SourceKeys:
             place, secrets = name, self._environment.get(name, "").split()
         secrets = list(filter(None, secrets))
         if not secrets:
-            if not secret.is_required:
+            if not entry.needs(secret):
                 return ()
             where = name if file is None else f"{file} or {name}"
             raise ValueError(f"it has no {role}; write {secret.what} into {where}")

@@ -19,6 +19,8 @@ class Secret:
     """Whether the source is disabled without it."""
     min_bytes: int = 12
     """A shorter one is refused: it could be guessed."""
+    way: str | None = None
+    """The one way of listening that needs it, where a source chooses one (see `uses`)."""
 
 
 class SourceEntry(Strict):
@@ -59,6 +61,10 @@ class SourceEntry(Strict):
         `stream`. A kind overrides it where a source is to choose one of them.
         """
         return True
+
+    def needs(self, secret: Secret) -> bool:
+        """Whether this source is disabled without that secret of its kind."""
+        return secret.is_required and (secret.way is None or self.uses(secret.way))
 
     @staticmethod
     def key(role: str, secret: str) -> bytes:  # noqa: ARG004  a kind may tell roles apart

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from klankbord_ingest.fetch import Fetched
+from klankbord_ingest.keys import SourceKeys
 from klankbord_ingest.kind import (
     FetchError,
     InteractionSubmission,
@@ -471,6 +472,24 @@ async def test_an_answer_that_is_too_large_is_asked_for_in_parts() -> None:
     page = await kind(**SYNC).backfill(web, {}, None)
     assert ids(page) == ["$e1"]
     assert [params["limit"] for _, params in web.asked] == ["100", "12", "1"]
+
+
+def test_asking_needs_whom_to_ask() -> None:
+    with pytest.raises(ValueError, match="homeserver"):
+        kind(listen="sync")
+
+
+@pytest.mark.parametrize(
+    ("fields", "file"), [({}, "chat"), (SYNC, "chat.token")], ids=["push", "sync"]
+)
+def test_each_way_needs_its_own_secret(fields: dict[str, Any], file: str, tmp_path: Path) -> None:
+    keys = SourceKeys(tmp_path, {}, b"decoy")
+    listed = [source(kind(**fields))]
+    keys.refresh(listed)
+    assert "chat" in keys.disabled
+    (tmp_path / file).write_text("a-token-of-this-source")
+    keys.refresh(listed)
+    assert not keys.disabled
 
 
 def test_one_of_its_two_ways_is_in_use() -> None:

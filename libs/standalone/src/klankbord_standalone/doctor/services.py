@@ -96,8 +96,13 @@ def _source(
     last = max((moment for s in _said_by(source) if (moment := heard[s])), default=None)
     has_secret = None
     own = [feed for feed in ingest.feeds if feed.source == source.name]
-    needed = [] if source.entry is None else source.entry.secrets.items()
-    files = [file_name(source.name, role) for role, secret in needed if secret.is_required]
+    files = [
+        file_name(source.name, role)
+        for entry in (source.entry,)
+        if entry is not None
+        for role, secret in entry.secrets.items()
+        if entry.needs(secret)
+    ]
     if files and secrets.exists():
         has_secret = all((secrets / file).exists() for file in files)
     return SourceFacts(

@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import quote
 
-from pydantic import Field, HttpUrl, JsonValue, StringConstraints
+from pydantic import Field, HttpUrl, JsonValue, StringConstraints, model_validator
 
 from klankbord_ingest.kind import (
     JSON,
@@ -104,14 +104,12 @@ class Matrix(Push, Stream, Backfill):
 
     secrets: ClassVar[dict[str, Secret]] = {
         "signature": Secret(
-            "with `listen: push`: the hs_token of the application service's registration",
-            is_required=False,
-            min_bytes=16,
+            "the hs_token of the application service's registration", min_bytes=16, way="push"
         ),
         "token": Secret(
-            "with `listen: sync`: the access token of an account that is in the rooms; "
-            "with `listen: push` the as_token, which only a backfill needs",
-            is_required=False,
+            "the access token of an account that is in the rooms; with `listen: push` it is the "
+            "as_token, and only a backfill needs it",
+            way="stream",
         ),
     }
     methods = frozenset({"GET", "PUT", "POST"})
@@ -126,6 +124,12 @@ class Matrix(Push, Stream, Backfill):
     """Where the client-server API is; a push needs none."""
     bots: tuple[UserId, ...] = ()
     """Members who are bots although they write like everyone else."""
+
+    @model_validator(mode="after")
+    def _has_whom_to_ask(self) -> Self:
+        if self.listen == "sync" and self.homeserver is None:
+            raise ValueError("listen: sync asks the homeserver; write its address as `homeserver`")
+        return self
 
     @property
     def own_platform(self) -> str:
