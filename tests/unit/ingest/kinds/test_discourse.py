@@ -74,6 +74,9 @@ def test_a_new_topic_is_a_post_with_a_title() -> None:
     assert (said.text, said.content_html) == ("Hello **there**", "<p>Hello <b>there</b></p>")
     assert said.url == "https://forum.example.org/t/hello/17/1"
     assert said.tag == ["support"]
+    assert told(post(raw="[quote]https://a.example[/quote] https://b.example")).link == [
+        "https://b.example"
+    ]
     author = said.attributed_to
     assert author
     assert (author.id, author.preferred_username, author.name) == ("7", "ada", "Ada L.")

@@ -39,7 +39,7 @@ def issue(number: int = 1, **changed: Any) -> dict[str, Any]:
         "number": number,
         "html_url": f"https://github.com/acme/tool/issues/{number}",
         "title": "It breaks",
-        "body": "When I press *save*.",
+        "body": "When I press *save*. See https://example.org/log.",
         "user": ADA,
         "labels": [{"name": "bug"}],
         "author_association": "FIRST_TIME_CONTRIBUTOR",
@@ -84,8 +84,8 @@ def test_an_issue_is_a_post_with_a_title() -> None:
     said = told("issues", "opened", issue=issue())
     assert (said.native_id, said.context, said.in_reply_to) == ("55#1", "55#1", None)
     assert (said.operation, said.updated, said.name) == ("create", None, "It breaks")
-    assert said.text == "When I press *save*."
-    assert said.tag == ["bug", "author:first_time_contributor"]
+    assert said.link == ["https://example.org/log"]
+    assert said.tag == ["author:first_time_contributor", "bug"]
     assert said.url == "https://github.com/acme/tool/issues/1"
     assert said.attributed_to
     assert (said.attributed_to.id, said.attributed_to.preferred_username) == ("7", "ada")
@@ -116,7 +116,7 @@ def test_an_answer_in_a_discussion_answers_its_comment() -> None:
     discussion = issue(4, category={"slug": "q-a", "is_answerable": True}, labels=[])
     asked = told("discussion", "created", discussion=discussion)
     assert (asked.native_id, asked.object_type) == ("55#4", "Question")
-    assert asked.tag == ["q-a", "author:first_time_contributor"]
+    assert asked.tag == ["author:first_time_contributor", "q-a"]
     first = told(
         "discussion_comment", "created", discussion=discussion, comment=comment(1, parent_id=None)
     )

@@ -45,6 +45,7 @@ from klankbord_ingest.kind import (
     json_body,
     submission_of,
 )
+from klankbord_ingest.linked import links_in_html, links_in_text
 from klankbord_ingest.signed_body import check_sha256
 from klankbord_schemas.types import Line
 
@@ -311,6 +312,7 @@ def post_said(post: dict[str, Any], event: str, base: str, now: datetime) -> Map
         is_edited and event not in {"post_created", "post_recovered"}
     )
     at = now if event == "post_recovered" else updated
+    words = without_quotes(post.get("raw") or "")
     return {
         "nativeId": native_id,
         "operation": "update" if is_edit else "create",
@@ -322,9 +324,10 @@ def post_said(post: dict[str, Any], event: str, base: str, now: datetime) -> Map
         "context": str(topic),
         "url": f"{base}/t/{post.get('topic_slug') or '-'}/{topic}/{number}",
         "name": post.get("topic_title") if number == 1 else None,
-        "content": without_quotes(post.get("raw") or ""),
+        "content": words,
         "contentHtml": post["cooked"],
         "tag": [post["category_slug"]] if post.get("category_slug") else [],
+        "link": links_in_text(words) if words else links_in_html(post["cooked"]),
         "mention": [user["id"] for user in post.get("mentioned_users") or ()],
     }
 

@@ -42,8 +42,10 @@ from klankbord_ingest.kind import (
     gathered,
     json_body,
 )
+from klankbord_ingest.linked import links_in_text
 from klankbord_ingest.signed_body import check_sha256
 from klankbord_ingest.web import LaterError, json_of
+from klankbord_schemas.types import MAX_TAGS
 
 SIGNATURE, DELIVERY, EVENT = "X-Hub-Signature-256", "X-GitHub-Delivery", "X-GitHub-Event"
 PUBLIC = "https://github.com"
@@ -458,7 +460,7 @@ def thread_said(thread: dict[str, Any], repository: int) -> dict[str, Any]:
     return _said(thread, native_id, native_id, thread.get("created_at")) | {
         "name": thread["title"],
         "objectType": "Question" if category.get("is_answerable") else "Note",
-        "tag": [*labels, *([category["slug"]] if category else []), *_association(thread)],
+        "tag": _tags(labels, category, thread),
     }
 
 
@@ -586,7 +588,7 @@ def discussion_listed(
         | {
             "name": node["title"],
             "objectType": "Question" if category.get("isAnswerable") else "Note",
-            "tag": [*labels, *([category["slug"]] if category else []), *_association(node)],
+            "tag": _tags(labels, category, node),
         }
     ]
     for comment in node["comments"]["nodes"]:
@@ -647,6 +649,7 @@ def _said(
         "context": thread,
         "url": thing.get("html_url"),
         "content": thing.get("body") or "",
+        "link": links_in_text(thing.get("body") or ""),
         "tag": _association(thing),
         **_by(thing.get("user")),
     }
@@ -670,6 +673,7 @@ def _node(node: dict[str, Any], native_id: str, thread: str) -> dict[str, Any]:
         "context": thread,
         "url": node.get("url"),
         "content": node.get("body") or "",
+        "link": links_in_text(node.get("body") or ""),
         "tag": _association(node),
         **_by(user if author else None),
     }
@@ -690,6 +694,12 @@ def _by(user: dict[str, Any] | None) -> dict[str, Any]:
         },
         "isAutomated": is_bot,
     }
+
+
+def _tags(labels: list[str], category: dict[str, Any], thread: dict[str, Any]) -> list[str]:
+    """How the author stands to the repository, the category, and labels, of which 100 fit."""
+    category_slug = [category["slug"]] if category else []
+    return [*_association(thread), *category_slug, *labels][:MAX_TAGS]
 
 
 def _association(thing: dict[str, Any]) -> list[str]:

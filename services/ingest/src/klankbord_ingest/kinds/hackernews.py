@@ -10,7 +10,6 @@ Hacker News tells neither revisions nor times of edits: what is read again is a 
 something else.
 """
 
-import html
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +27,8 @@ from klankbord_ingest.kind import (
     Web,
     gathered,
 )
+from klankbord_ingest.linked import links_in_html
+from klankbord_ingest.markup import unescaped
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
 
@@ -199,7 +200,7 @@ def _said(
     story: Any,
     link: str | None,
 ) -> Mapping[str, Any]:
-    name = None if title is None else html.unescape(title)
+    name = None if title is None else unescaped(title)
     return {
         "nativeId": str(number),
         "operation": "create",
@@ -211,7 +212,7 @@ def _said(
         "url": f"{SITE}/item?id={number}",
         "name": name,
         "contentHtml": _paragraphs(text) if text else None,
-        "link": [link] if link else [],
+        "link": [*([link] if link else []), *links_in_html(text or "")],
     }
 
 

@@ -11,7 +11,6 @@ Versions: `last_edit_date` is when a question or an answer was edited. Of a comm
 that it was edited, so it is a version when it says something else.
 """
 
-import html
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +19,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, HttpUrl, StringConstraints, model_validator
 
 from klankbord_ingest.kind import Backfill, Cursor, FetchError, Page, Pull, Secret, Web, gathered
+from klankbord_ingest.linked import links_in_html
+from klankbord_ingest.markup import unescaped
 from klankbord_ingest.web import LaterError
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
@@ -174,7 +175,7 @@ def _thread(question: dict[str, Any]) -> Iterator[dict[str, Any]]:
     link = question["link"]
     yield _post(question, thread, thread, link) | {
         "objectType": "Question",
-        "name": html.unescape(question["title"]),
+        "name": unescaped(question["title"]),
         "tag": list(question.get("tags") or ()),
     }
     yield from _comments(question, thread, thread, link)
@@ -198,6 +199,7 @@ def _comments(
             "context": thread,
             "url": comment.get("link") or f"{link}#comment{number}",
             "contentHtml": comment["body"],
+            "link": links_in_html(comment["body"]),
             **_by(comment.get("owner")),
         }
 
@@ -212,6 +214,7 @@ def _post(post: dict[str, Any], native_id: str, thread: str, link: str) -> dict[
         "context": thread,
         "url": link,
         "contentHtml": post["body"],
+        "link": links_in_html(post["body"]),
         **_by(post.get("owner")),
     }
 
@@ -221,7 +224,7 @@ def _by(owner: dict[str, Any] | None) -> dict[str, Any]:
     number = (owner or {}).get("user_id")
     if owner is None or number is None:
         return {"attributedTo": None}
-    name = html.unescape(owner.get("display_name") or "") or None
+    name = unescaped(owner.get("display_name") or "") or None
     actor = {
         "id": str(number),
         "type": "Service" if number < 0 else "Person",

@@ -26,6 +26,7 @@ from klankbord_ingest.kind import (
     Web,
     gathered,
 )
+from klankbord_ingest.linked import links_in_text
 from klankbord_runtime.yamlfile import Duration
 
 PAGE_SIZE = 100
@@ -206,6 +207,7 @@ def comment_said(
     edited = said["updatedAt"] if said["updatedAt"] != said["publishedAt"] else None
     author = (said.get("authorChannelId") or {}).get("value")
     handle = said.get("authorDisplayName")
+    text = said.get("textOriginal") or said["textDisplay"]
     return {
         "nativeId": number,
         "operation": "update" if edited else "create",
@@ -221,7 +223,8 @@ def comment_said(
         "inReplyTo": parent,
         "context": parent or number,
         "url": f"https://www.youtube.com/watch?v={video}&lc={number}" if video else None,
-        "content": said.get("textOriginal") or said["textDisplay"],
+        "content": text,
+        "link": links_in_text(text),
     }
 
 
