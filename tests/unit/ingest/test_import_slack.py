@@ -105,6 +105,37 @@ def test_attachments_say_what_the_text_does_not(tmp_path: Path) -> None:
     assert post.content == "CI\nred (https://x.org)"
 
 
+def test_blocks_say_what_there_is_no_text_for(tmp_path: Path) -> None:
+    section = {"type": "section", "text": {"type": "mrkdwn", "text": "*Build* <https://x.org|7>"}}
+    context = {"type": "context", "elements": [{"type": "mrkdwn", "text": "by &lt;CI&gt;"}]}
+    line = [
+        {"type": "text", "text": "a < b & "},
+        {"type": "user", "user_id": "U1"},
+        {"type": "emoji", "name": "wave"},
+        {"type": "link", "url": "https://x.org"},
+    ]
+    sections = [{"type": "rich_text_section", "elements": line}] * 2
+    rich = {"type": "rich_text", "elements": [{"type": "rich_text_list", "elements": sections}]}
+    said = "a < b & @jojo:wave:https://x.org"
+    blocks = [section, context, rich, {"type": "divider"}, 7]
+    post = content(tmp_path, text="", blocks=blocks)
+    assert post.content == f"*Build* 7 (https://x.org)\nby <CI>\n{said}\n{said}"
+    assert content(tmp_path, text="Hello", blocks=[section]).content == "Hello"
+    attached = {"fallback": "[no preview available]", "blocks": [section]}
+    post = content(tmp_path, text="", attachments=[attached])
+    assert post.content == "*Build* 7 (https://x.org)"
+
+
+def test_what_slack_shows_of_a_linked_page_is_not_what_the_author_says(tmp_path: Path) -> None:
+    page = {"from_url": "https://x.org", "title": "Example", "text": "Their words"}
+    assert content(tmp_path, text="See", attachments=[page]).content == "See"
+
+
+def test_links_and_mentions_are_told(tmp_path: Path) -> None:
+    post = content(tmp_path, text="<@U1> <@U1> <https://x.org/?a=1&amp;b=2|x> <mailto:a@x.org>")
+    assert (post.mention, post.link) == (["U1"], ["https://x.org/?a=1&b=2"])
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [

@@ -19,6 +19,8 @@ from klankbord_ingest.submission import Submission
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """The largest file of an export that is read: a channel's day is a few hundred kilobytes."""
+MAX_DEPTH = 10
+"""How deep a rich text may nest; Slack's own nests four deep."""
 
 POSTS = frozenset(
     {
@@ -272,19 +274,62 @@ def _author(message: Mapping[str, Any], export: _Export) -> dict[str, Any] | Non
 
 
 def words_of(message: Mapping[str, Any], name_of: Callable[[str], str]) -> str:
-    """The text, and what attachments say beside it, as a reader of Slack sees it.
+    """The text, and what attachments say beside it, as a reader of Slack sees it; blocks alone,
+    where there is no text.
 
     What Slack shows of a page or message that is linked to (`from_url`) are not the author's words.
     """
-    said = [message.get("text")]
+    text = message.get("text")
+    said = [text] if text else list(_block_words(message.get("blocks")))
     for attachment in _objects(message.get("attachments")):
         if attachment.get("from_url"):
             continue
         told = [attachment.get(part) for part in ("pretext", "title", "text")]
-        said += told if any(told) else [attachment.get("fallback")]
+        if not any(told):
+            told = list(_block_words(attachment.get("blocks"))) or [attachment.get("fallback")]
+        said += told
     said += [file.get("title") for file in _objects(message.get("files"))]
     words = dict.fromkeys(readable(part, name_of) for part in said if isinstance(part, str))
     return "\n".join(part for part in words if part)
+
+
+def _block_words(blocks: object) -> Iterator[str]:
+    """What blocks say (https://docs.slack.dev/reference/block-kit/blocks), in Slack's markup."""
+    for block in _objects(blocks):
+        if block.get("type") == "rich_text":
+            yield from filter(None, map(_rich_words, _objects(block.get("elements"))))
+            continue
+        said = [block.get("text"), block.get("title")]
+        for part in ("fields", "elements"):
+            said += [one.get("text") for one in _objects(block.get(part))]
+        for one in said:
+            words = one.get("text") if isinstance(one, dict) else one
+            if isinstance(words, str):
+                yield words
+
+
+def _rich_words(element: Mapping[str, Any], depth: int = 0) -> str:
+    """What an element of a rich text says: a section, a list, a quote, or a part of one."""
+    if depth > MAX_DEPTH:
+        return ""
+    inner = [_rich_words(one, depth + 1) for one in _objects(element.get("elements"))]
+    if inner:
+        return ("\n" if element.get("type") == "rich_text_list" else "").join(inner)
+    match element:
+        case {"type": "user", "user_id": str(user)}:
+            return f"<@{user}>"
+        case {"type": "channel", "channel_id": str(channel)}:
+            return f"<#{channel}>"
+        case {"type": "emoji", "name": str(name)}:
+            return f":{name}:"
+        case {"type": "broadcast", "range": str(everyone)}:
+            return f"@{everyone}"
+        case {"type": "link", "url": str(address)}:
+            label = element.get("text")
+            return f"<{address}|{label}>" if isinstance(label, str) and label else f"<{address}>"
+        case {"type": "text", "text": str(words)}:
+            return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return ""
 
 
 def mentions_in(message: Mapping[str, Any]) -> list[str]:
