@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, ClassVar
 
 from conformance.platform import Answered, Asked, Platform, Post, PullPlatform, StreamPlatform
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 GUILD, CHANNEL = "244567637332328449", "244567637332328450"
@@ -73,6 +74,7 @@ class Gateway(Server, StreamPlatform):
         self.frames: list[dict[str, Any]] = []
         self.sockets: set[ServerConnection] = set()
         self.base = ""
+        self.session = ""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[str, None]:
@@ -93,22 +95,31 @@ class Gateway(Server, StreamPlatform):
 
     async def _speak(self, socket: ServerConnection) -> None:
         await socket.send(json.dumps({"op": 10, "d": {"heartbeat_interval": 41250}}))
-        async for raw in socket:
-            frame = json.loads(raw)
-            match frame["op"]:
-                case 1:
-                    await socket.send('{"op": 11}')
-                case 2:
-                    ready = {"session_id": "s-1", "resume_gateway_url": f"ws://{self.base}"}
-                    self._note("READY", ready)
-                    await socket.send(json.dumps(self.frames[-1]))
-                    self.sockets.add(socket)
-                case 6:
-                    assert (frame["d"]["session_id"], frame["d"]["token"]) == ("s-1", TOKEN)
-                    for missed in self.frames[frame["d"]["seq"] :]:
-                        await socket.send(json.dumps(missed))
-                    await socket.send(json.dumps(self._note("RESUMED", {})))
-                    self.sockets.add(socket)
+        with suppress(ConnectionClosed):
+            async for raw in socket:
+                await self._hear(socket, json.loads(raw))
+        self.sockets.discard(socket)
+        if socket.close_code in {1000, 1001}:
+            self.session = ""  # whoever leaves for good is not told what came after
+
+    async def _hear(self, socket: ServerConnection, frame: Any) -> None:
+        match frame["op"]:
+            case 1:
+                await socket.send('{"op": 11}')
+            case 2:
+                self.session = f"s-{len(self.frames)}"
+                ready = {"session_id": self.session, "resume_gateway_url": f"ws://{self.base}"}
+                self._note("READY", ready)
+                await socket.send(json.dumps(self.frames[-1]))
+                self.sockets.add(socket)
+            case 6 if frame["d"]["session_id"] != self.session:
+                await socket.send('{"op": 9, "d": false}')
+            case 6:
+                assert frame["d"]["token"] == TOKEN
+                for missed in self.frames[frame["d"]["seq"] :]:
+                    await socket.send(json.dumps(missed))
+                await socket.send(json.dumps(self._note("RESUMED", {})))
+                self.sockets.add(socket)
 
     def _note(self, event: str, data: Any) -> dict[str, Any]:
         self.frames.append({"op": 0, "t": event, "s": len(self.frames) + 1, "d": data})
@@ -127,8 +138,9 @@ class Gateway(Server, StreamPlatform):
 
     async def _dispatch(self, event: str, data: Any) -> None:
         frame = json.dumps(self._note(event, data))
-        for socket in self.sockets:
-            await socket.send(frame)
+        for socket in list(self.sockets):
+            with suppress(ConnectionClosed):
+                await socket.send(frame)
 
     async def break_off(self) -> None:
         for socket in self.sockets:

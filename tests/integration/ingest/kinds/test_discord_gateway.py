@@ -3,12 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
 from asked import Asked, Question
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from world import eventually
 
 from klankbord_ingest.kind import FetchError, Page
 from klankbord_ingest.kinds.discord import Discord
@@ -41,6 +43,7 @@ class Gateway:
         self.heard: list[dict[str, Any]] = []
         self.interval = 41250
         self.breaks_after = 0
+        self.closed_with: list[int | None] = []
         self.behaviour: Callable[[ServerConnection], Awaitable[None]] | None = None
 
     async def serve(self, socket: ServerConnection) -> None:
@@ -68,8 +71,10 @@ class Gateway:
         if greeting["op"] == 6:
             await self._send(socket, {"op": 0, "t": "RESUMED", "s": 11, "d": {}})
         await self._send(socket, {"op": 7, "d": None})
-        async for frame in socket:
-            self.heard.append(json.loads(frame))
+        with suppress(ConnectionClosed):
+            async for frame in socket:
+                self.heard.append(json.loads(frame))
+        self.closed_with.append(socket.close_code)
 
     @staticmethod
     async def _send(socket: ServerConnection, frame: Any) -> None:
@@ -130,6 +135,8 @@ async def test_the_gateway_is_told_who_listens_to_what_and_a_reconnect_keeps_the
     assert pages[0].submissions == ()
     assert contents(pages) == [f"No. {seq}" for seq in range(2, 11)]
     assert last_cursor(pages) == {"session": "s-1", "url": gateway.url, "seq": 10}
+    await eventually(lambda: gateway.closed_with)
+    assert gateway.closed_with == [4000]  # with 1000 the session would be forgotten
 
 
 async def test_a_broken_socket_is_resumed_where_it_broke_and_nothing_is_lost(

@@ -49,6 +49,8 @@ MAX_FRAME = 16 * 1024 * 1024
 """The largest message of the gateway: a large server introduces itself in one."""
 PATIENCE = 30.0
 """Seconds within which the gateway must say Hello."""
+GOING_ON = 4000
+"""What a connection is closed with: with 1000 or 1001 Discord would forget the session."""
 FIRST_MOMENT = 1_420_070_400_000
 """Milliseconds since 1970 at which snowflakes begin."""
 USER_AGENT = "DiscordBot (Klankbord, 0.1)"
@@ -183,6 +185,7 @@ class Discord(Stream, Pull, Backfill):
             finally:
                 beat.cancel()
                 await asyncio.gather(beat, return_exceptions=True)
+                await socket.close(GOING_ON)
 
     async def _gateway(self, web: Web) -> str:
         answer = await self._ask(web, "/gateway/bot")
@@ -552,8 +555,7 @@ async def _keep_beating(socket: ClientConnection, session: Session, interval: fl
             session.is_answered = False
             await _send(socket, {"op": HEARTBEAT, "d": session.seq})
             await asyncio.sleep(interval)
-        # another code than 1000 and 1001 keeps the session
-        await socket.close(4000, "no heartbeat was answered")
+        await socket.close(GOING_ON, "no heartbeat was answered")
     except ConnectionClosed:
         return  # whoever reads the socket says so
 
