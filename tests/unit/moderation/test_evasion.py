@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from klankbord_moderation.lookalikes import LOOKALIKES
 from klankbord_moderation.matcher import Matcher
-from klankbord_moderation.normalise import fold
 from klankbord_moderation.policy import Rule
+from klankbord_runtime.plain_text import fold
 
 
 def rule(*terms: str, **parts: tuple[str, ...]) -> Rule:

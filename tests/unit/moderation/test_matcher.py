@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from klankbord_moderation.matcher import MAX_SPANS, Matcher
-from klankbord_moderation.normalise import Span, fold
 from klankbord_moderation.policy import Rule
+from klankbord_runtime.plain_text import Span, fold
 
 WORDS = st.text(st.sampled_from("ab"), min_size=2, max_size=4).filter(
     lambda word: "aaa" not in word and "bbb" not in word

@@ -166,7 +166,7 @@ def test_patterns_that_are_too_large_together_are_refused() -> None:
 def test_a_pattern_that_makes_others_hang_is_harmless() -> None:
     policy = RULE.replace("terms: [free money]", "patterns: ['(a+)+$', '(a|a)*b']")
     judge = Judge.read(policy.encode())
-    from klankbord_moderation.normalise import fold
+    from klankbord_runtime.plain_text import fold
 
     assert judge._matcher.broken(fold("a" * 5000 + "!")) == {}
 

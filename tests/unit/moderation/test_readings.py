@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from klankbord_moderation.normalise import fold, folded_characters
 from klankbord_moderation.reading import elongates, readings, squeeze
+from klankbord_runtime.plain_text import fold, folded_characters
 
 ODD = st.sampled_from(
     ["s p a m", "fr33", "frее", "a\u0308", "n\u0303", "q\u0337", "ﬁ", "ß", "İ", "ǰ", "㎏", "가",

@@ -20,10 +20,9 @@ from klankbord_moderation.lookalikes import (
     DIGITS_AS_LETTERS,
     ENCLOSED,
     FOREIGN,
-    INVISIBLE,
     STYLED,
 )
-from klankbord_moderation.normalise import Folded, Span
+from klankbord_runtime.plain_text import INVISIBLE, Folded, Span
 
 ASCII = bytes(range(128))
 ASCII_LETTERS = ascii_letters.encode()

@@ -8,8 +8,8 @@ from uuid import UUID
 from klankbord_moderation.flood import Sighting, Sightings, key
 from klankbord_moderation.links import Link, links_in
 from klankbord_moderation.matcher import Matcher
-from klankbord_moderation.normalise import Folded, Span, fold
 from klankbord_moderation.policy import Check, LinkCheck, Policy, RepeatCheck, parse_policy
+from klankbord_runtime.plain_text import Folded, Span, fold
 from klankbord_schemas.post import SEVERITIES, Evidence, Label, PostReceived
 
 Field: TypeAlias = Literal["name", "content"]

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from klankbord_moderation.normalise import Span
+from klankbord_runtime.plain_text import Span
 
 LINK = re.compile(r"(?:https?://|(?<![\w.@/-])www\.)[^\s<>\"'()\[\]{}|\\^`]+", re.IGNORECASE)
 SCHEME = re.compile(r"https?://", re.IGNORECASE)

@@ -1,11 +1,11 @@
-"""Which characters are drawn like a Latin letter, stand for one, or are not seen at all.
+"""Which characters are drawn like a Latin letter, or stand for one.
 
 A small table of what evaders use, not Unicode's whole confusables.txt (UTS 39): each row more is
 a chance more to read a real word wrongly.
 """
 
 from string import ascii_lowercase
-from unicodedata import category, name
+from unicodedata import name
 
 LOOKALIKES = {
     "a": "аɑαᴀ", "b": "ьʙβƅ", "c": "сϲᴄ", "d": "ԁɗᴅ", "e": "еҽεᴇ", "f": "ƒꜰϝ", "g": "ɡɢց",
@@ -38,22 +38,3 @@ DIGITS_AS_LETTERS = (
     str.maketrans("01345789@$!", "oleastbgasi"),
 )
 """For `str.translate`: what digits and signs among letters stand for; a 1 is an i or an l."""
-
-APOSTROPHES = dict.fromkeys("´‘’‛ʹʼˈ′＇", "'")
-"""What people type for an apostrophe. NFKC would make a space and an accent of ´."""
-
-BLANKS = dict.fromkeys("\u2800\u3164\uffa0", " ")
-"""Signs of a script that are drawn as nothing, but take room."""
-
-
-def _is_invisible(char: str) -> bool:
-    kind = category(char)
-    return kind == "Cf" or (kind == "Cc" and not char.isspace()) or char in FILLERS
-
-
-VARIATION_SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f" + VARIATION_SELECTORS
-INVISIBLE = frozenset(
-    char for code in (*range(0x10000), *range(0xE0000, 0xE0200)) if _is_invisible(char := chr(code))
-)
-"""Format and control characters, variation selectors, fillers: they are not seen in a word."""

@@ -4,11 +4,11 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
-from klankbord_moderation.normalise import Folded, Span
 from klankbord_moderation.patterns import PatternSet
 from klankbord_moderation.policy import Rule
 from klankbord_moderation.reading import Reading, readings
 from klankbord_moderation.terms import Term, TermSet
+from klankbord_runtime.plain_text import Folded, Span
 
 MAX_SPANS = 20
 """The most places that are shown for one rule in one text."""

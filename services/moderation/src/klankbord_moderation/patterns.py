@@ -9,7 +9,7 @@ from typing import Any
 
 import re2
 
-from klankbord_moderation.normalise import Span
+from klankbord_runtime.plain_text import Span
 
 MAX_PATTERN = 500
 ONE_PATTERN_BYTES = 1024**2

@@ -18,8 +18,8 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from klankbord_moderation.normalise import fold
 from klankbord_moderation.patterns import check_pattern, check_patterns
+from klankbord_runtime.plain_text import fold
 from klankbord_runtime.yamlfile import Duration, Strict, read_yaml
 from klankbord_schemas.post import Severity
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from klankbord_moderation.disguise import Signs, looks_disguised, undisguised
-from klankbord_moderation.normalise import Folded, Span, fold, folded_characters
+from klankbord_runtime.plain_text import Folded, Span, fold, folded_characters
 
 RUN = re.compile(r"([^\W\d_])\1+")
 

@@ -1,24 +1,12 @@
 """All literal terms of a policy, looked for at once (Aho-Corasick), as whole words."""
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ahocorasick_rs import AhoCorasick, Implementation
 
-from klankbord_moderation.normalise import Span, fold
 from klankbord_moderation.reading import elongates, squeeze
-
-UNSPACED = (
-    ("\u0e00", "\u0eff"),  # Thai, Lao
-    ("\u1000", "\u109f"),  # Myanmar
-    ("\u1780", "\u17ff"),  # Khmer
-    ("\u3040", "\u30ff"),  # Hiragana, Katakana
-    ("\u3400", "\u9fff"),  # Han
-    ("\uf900", "\ufaff"),  # Han, compatibility
-    ("\U00020000", "\U0003ffff"),  # Han, extensions
-)
-"""Scripts that set no spaces between words: in those a term may stand anywhere."""
+from klankbord_runtime.plain_text import Span, fold, is_within_word
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,21 +68,3 @@ class TermSet:
             for term, meant in self._squeezed_by_index[index]:
                 if (ends_word or term.is_beginning) and elongates(starts[start : end + 1], meant):
                     yield term, (starts[start], starts[end])
-
-
-def is_within_word(text: str, at: int) -> bool:
-    """Whether a word goes on across this place: no term may begin or end there."""
-    if not 0 < at < len(text):
-        return False
-    before, after = text[at - 1], text[at]
-    return (
-        _in_word(before) and _in_word(after) and not (_is_unspaced(before) or _is_unspaced(after))
-    )
-
-
-def _in_word(char: str) -> bool:
-    return char.isalnum() or (char > "\x7f" and unicodedata.category(char)[0] == "M")
-
-
-def _is_unspaced(char: str) -> bool:
-    return char > "\u0dff" and any(first <= char <= last for first, last in UNSPACED)

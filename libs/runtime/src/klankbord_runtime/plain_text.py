@@ -2,7 +2,8 @@
 
 Compatibility forms are unified (NFKC, https://unicode.org/reports/tr15/), case is folded, and what
 that takes apart is unified again; invisible characters are gone, white space is single. Words keep
-their accents and their script, so ordinary Finnish, German or Russian stays whole.
+their accents and their script, so ordinary Finnish, German or Russian stays whole. And where words
+begin and end in it.
 """
 
 import unicodedata
@@ -10,15 +11,43 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-from klankbord_moderation.lookalikes import APOSTROPHES, BLANKS, INVISIBLE
 from klankbord_runtime.whitespace import single_spaced
 
 Span: TypeAlias = tuple[int, int]
 """Where something begins and the first character after it, in code points."""
 
+APOSTROPHES = dict.fromkeys("´‘’‛ʹʼˈ′＇", "'")
+"""What people type for an apostrophe. NFKC would make a space and an accent of ´."""
+
+BLANKS = dict.fromkeys("\u2800\u3164\uffa0", " ")
+"""Signs of a script that are drawn as nothing, but take room."""
+
+
+def _is_invisible(char: str) -> bool:
+    kind = unicodedata.category(char)
+    return kind == "Cf" or (kind == "Cc" and not char.isspace()) or char in FILLERS
+
+
+VARIATION_SELECTORS = "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
+FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f" + VARIATION_SELECTORS
+INVISIBLE = frozenset(
+    char for code in (*range(0x10000), *range(0xE0000, 0xE0200)) if _is_invisible(char := chr(code))
+)
+"""Format and control characters, variation selectors, fillers: they are not seen in a word."""
+
 ORDINARY = bytes(code for code in range(128) if chr(code).isprintable() or chr(code).isspace())
 """ASCII that needs lower case and single spaces, no more."""
 REPLACED = APOSTROPHES | BLANKS | dict.fromkeys(INVISIBLE, "")
+UNSPACED = (
+    ("\u0e00", "\u0eff"),  # Thai, Lao
+    ("\u1000", "\u109f"),  # Myanmar
+    ("\u1780", "\u17ff"),  # Khmer
+    ("\u3040", "\u30ff"),  # Hiragana, Katakana
+    ("\u3400", "\u9fff"),  # Han
+    ("\uf900", "\ufaff"),  # Han, compatibility
+    ("\U00020000", "\U0003ffff"),  # Han, extensions
+)
+"""Scripts that set no spaces between words: in those a term may stand anywhere."""
 
 
 class Folded(NamedTuple):
@@ -100,3 +129,21 @@ def _is_plain(char: str) -> bool:
 def _combines(char: str) -> bool:
     first = unicodedata.normalize("NFKD", char)[0]
     return unicodedata.category(first)[0] == "M" or "\u1160" <= first <= "\u11ff"
+
+
+def is_within_word(text: str, at: int) -> bool:
+    """Whether a word goes on across this place: no term may begin or end there."""
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    return (
+        _in_word(before) and _in_word(after) and not (_is_unspaced(before) or _is_unspaced(after))
+    )
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or (char > "\x7f" and unicodedata.category(char)[0] == "M")
+
+
+def _is_unspaced(char: str) -> bool:
+    return char > "\u0dff" and any(first <= char <= last for first, last in UNSPACED)
