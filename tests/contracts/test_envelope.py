@@ -27,6 +27,8 @@ from klankbord_schemas import (
     Person,
     PostFlagged,
     PostReceived,
+    QueryMatched,
+    SourceSilent,
     member_digest,
     post_identity,
 )
@@ -97,7 +99,7 @@ class TestCloudEvents:
         assert event.model_fields.keys() - CLOUDEVENTS <= EXTENSIONS
 
     def test_the_type_is_a_past_tense_fact_with_a_major_version(self, event: EventClass) -> None:
-        form = r"org\.klankbord\.[a-z]+\.([a-z]+ed|seen|withdrawn)\.v[1-9]"
+        form = r"org\.klankbord\.[a-z]+\.([a-z]+ed|seen|withdrawn|silent)\.v[1-9]"
         assert re.fullmatch(form, event.type_name())
 
     def test_times_are_rfc_3339_in_utc(self, event: EventClass, examples: dict[str, Json]) -> None:
@@ -187,6 +189,13 @@ class TestIds:
             (MemberErased, {"recordedtime": "2026-11-21T10:30:00.126Z"}),
             (ErasureCompleted, {"data.service": "another"}),
             (ErasureCompleted, {"data.erasure": str(UUID(int=9))}),
+            (QueryMatched, {"data.post": str(UUID(int=9))}),
+            (QueryMatched, {"data.postSequence": 99}),
+            (QueryMatched, {"data.query": "another"}),
+            (QueryMatched, {"data.revision": "0" * 64}),
+            (SourceSilent, {"data.community": "another"}),
+            (SourceSilent, {"data.source": "another"}),
+            (SourceSilent, {"data.since": "2026-11-01T00:00:00Z"}),
         ],
         indirect=["event"],
     )
@@ -351,6 +360,10 @@ def said_again(event: Event[Any], later: timedelta = timedelta()) -> Event[Any]:
             return MemberErased.of(event.data, moment)
         case ErasureCompleted():
             return ErasureCompleted.of(ERASURE, event.data, moment)
+        case QueryMatched():
+            return QueryMatched.of(CAUSE, event.data, moment)
+        case SourceSilent():
+            return SourceSilent.of(event.data, moment)
     raise NotImplementedError(f"say {type(event).__name__} again here")
 
 

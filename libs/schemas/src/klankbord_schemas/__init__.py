@@ -19,6 +19,8 @@ from klankbord_schemas.interaction import Interaction, InteractionReceived
 from klankbord_schemas.measure import CommunityMeasured, Measurement, Window
 from klankbord_schemas.member import Erasure, Member, MemberErased, MemberSeen
 from klankbord_schemas.post import Evidence, Flags, Label, Post, PostFlagged, PostReceived
+from klankbord_schemas.query import Found, Match, QueryMatched
+from klankbord_schemas.source import Silence, SourceSilent
 
 __all__ = [
     "EVENTS",
@@ -32,9 +34,11 @@ __all__ = [
     "FeedbackRouted",
     "FeedbackWithdrawn",
     "Flags",
+    "Found",
     "Interaction",
     "InteractionReceived",
     "Label",
+    "Match",
     "Measurement",
     "Member",
     "MemberErased",
@@ -43,7 +47,10 @@ __all__ = [
     "Post",
     "PostFlagged",
     "PostReceived",
+    "QueryMatched",
     "Reason",
+    "Silence",
+    "SourceSilent",
     "Window",
     "Withdrawal",
     "event_class",

@@ -9,6 +9,8 @@ from klankbord_schemas.interaction import InteractionReceived
 from klankbord_schemas.measure import CommunityMeasured
 from klankbord_schemas.member import MemberErased, MemberSeen
 from klankbord_schemas.post import PostFlagged, PostReceived
+from klankbord_schemas.query import QueryMatched
+from klankbord_schemas.source import SourceSilent
 
 EventClass: TypeAlias = type[Event[Any]]
 
@@ -22,6 +24,8 @@ EVENTS: tuple[EventClass, ...] = (
     CommunityMeasured,
     MemberErased,
     ErasureCompleted,
+    QueryMatched,
+    SourceSilent,
 )
 
 

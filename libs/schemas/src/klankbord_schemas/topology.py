@@ -14,6 +14,8 @@ from klankbord_schemas.interaction import InteractionReceived
 from klankbord_schemas.measure import CommunityMeasured
 from klankbord_schemas.member import MemberErased, MemberSeen
 from klankbord_schemas.post import PostFlagged, PostReceived
+from klankbord_schemas.query import QueryMatched
+from klankbord_schemas.source import SourceSilent
 
 DAY = 24 * 3600
 REPLAYS = "klankbord.replay."
@@ -106,11 +108,23 @@ STREAMS = (
     Stream("MODERATION", ("klankbord.post.flagged.>",)),
     Stream("ROUTING", ("klankbord.feedback.routed.>", "klankbord.feedback.withdrawn.>")),
     Stream("METRICS", ("klankbord.community.measured.>",)),
+    Stream("QUERIES", ("klankbord.query.matched.>",), max_bytes=5 * 1024**3),
+    Stream("SOURCES", ("klankbord.source.silent.>",), max_bytes=1024**3),
     Stream("DEAD", ("klankbord.dead.>",), duplicate_window=DAY),
 )
 
 SERVICES = (
-    Service("ingest", (PostReceived, InteractionReceived, MemberSeen, MemberErased)),
+    Service(
+        "ingest",
+        (
+            PostReceived,
+            InteractionReceived,
+            MemberSeen,
+            MemberErased,
+            QueryMatched,
+            SourceSilent,
+        ),
+    ),
     Service("moderation", (PostFlagged,)),
     Service("routing", (FeedbackRouted, FeedbackWithdrawn)),
     Service("metrics", (CommunityMeasured,)),

@@ -15,11 +15,12 @@ from klankbord_schemas import (
     Person,
     PostFlagged,
     PostReceived,
+    QueryMatched,
     event_class,
     member_digest,
 )
 
-OF_POSTS = (PostReceived, PostFlagged, FeedbackRouted)
+OF_POSTS = (PostReceived, PostFlagged, FeedbackRouted, QueryMatched)
 """What holds words of a post, whether or not that version names its author."""
 
 
