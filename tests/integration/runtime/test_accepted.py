@@ -65,6 +65,17 @@ async def test_a_valid_file_on_disk_is_accepted_and_in_force(
     assert file.problem is None
 
 
+async def test_what_a_service_can_do_without_is_in_force_until_one_is_accepted(
+    database: Database, disk: Path
+) -> None:
+    disk.write_bytes(BAD)
+    file = await load(AcceptedFile("policy", parse, disk, otherwise=b"nothing"), database)
+    assert (file.value, file.problem) == ("nothing", None)
+    await apply(database, GOOD)
+    assert await refresh(file, database)
+    assert file.value == "good"
+
+
 async def test_a_replica_without_the_file_uses_the_stored_one(
     database: Database, disk: Path
 ) -> None:

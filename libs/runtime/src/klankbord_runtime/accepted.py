@@ -28,15 +28,24 @@ class AcceptedFile(Generic[T]):
     """One such file: what it says (`value`) and which one it is (`digest`).
 
     `name` is what the database calls it; `parse` turns its bytes into a value or raises `Refused`;
-    `path` is where a file may lie that offers itself when the service starts.
+    `path` is where a file may lie that offers itself when the service starts; `otherwise` is in
+    force as long as none ever was accepted, where a service can do without.
     """
 
-    def __init__(self, name: str, parse: Callable[[bytes], T], path: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        parse: Callable[[bytes], T],
+        path: Path | None = None,
+        otherwise: bytes | None = None,
+    ) -> None:
         self.name = name
         """What the database calls it."""
         self._parse = parse
         self._path = path
         self._in_force: tuple[str, T] | None = None
+        if otherwise is not None:
+            self._in_force = (_digest(otherwise), parse(otherwise))
         self._newest: str | None = None
         self._problem = f"no {name} was accepted yet: {self._remedy}"
 

@@ -22,6 +22,8 @@ from klankbord_ingest.listening.listener import Listener
 from klankbord_ingest.listening.store import ListeningStore
 from klankbord_ingest.operator import Operator
 from klankbord_ingest.outgoing import Allowed, Gate
+from klankbord_ingest.query.file import NOTHING
+from klankbord_ingest.query.matcher import QuerySet
 from klankbord_ingest.settings import Settings
 from klankbord_ingest.sources import parse_sources
 from klankbord_ingest.store import Store
@@ -45,7 +47,12 @@ def create(settings: Settings) -> Service:
     keys = SourceKeys(settings.secrets_dir, os.environ, decoy=token_bytes(32))
     pseudonym_key = read_pseudonym_key(settings.pseudonym_key_file)
     store = Store()
-    ingest = Ingest(store, pseudonym_key, LanguageDetector(), service.erasures)
+    path = settings.config_file("queries.yaml")
+    queries = AcceptedFile("queries", QuerySet.read, path, otherwise=NOTHING)
+    service.keep(queries)
+    ingest = Ingest(
+        store, pseudonym_key, LanguageDetector(), service.erasures, lambda: queries.value
+    )
     forgetting = Forgetting(store, service.erasures)
     hearing = Hearing(service.work, Departures(store, pseudonym_key, forgetting), telemetry)
     operator_tokens = partial(read_operator_tokens, settings.operator_token_file)

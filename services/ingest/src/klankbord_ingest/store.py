@@ -72,6 +72,13 @@ class Store:
         rows = await connection.fetch(queries.lock_posts, list(posts))
         return {row["post"]: _history(row) for row in rows}
 
+    async def standing_versions(
+        self, connection: Connection, posts: Iterable[UUID]
+    ) -> dict[UUID, int]:
+        """The sequence of the version that stands of each post that was not deleted."""
+        rows = await connection.fetch(queries.standing_versions, list(posts))
+        return {row["post"]: row["standing"] for row in rows}
+
     async def change_posts(
         self,
         connection: Connection,

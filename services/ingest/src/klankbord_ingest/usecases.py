@@ -1,7 +1,7 @@
 """What ingest does with what it hears."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ from klankbord_ingest.facts import (
     post_of,
 )
 from klankbord_ingest.language import UNDETERMINED, LanguageDetector
+from klankbord_ingest.query.matcher import QuerySet
 from klankbord_ingest.sequence import (
     History,
     NewVersion,
@@ -41,6 +42,7 @@ from klankbord_schemas.identity import Person, person_of, post_identity
 from klankbord_schemas.interaction import InteractionReceived
 from klankbord_schemas.member import Erasure, MemberErased, MemberSeen
 from klankbord_schemas.post import PostReceived
+from klankbord_schemas.query import QueryMatched
 
 DELIVERIES_KEPT = timedelta(days=4)
 """How long a delivery is known. Standard Webhooks has senders try again for up to 75 hours."""
@@ -103,11 +105,13 @@ class Ingest:
         pseudonym_key: bytes,
         languages: LanguageDetector,
         erasures: Erasures,
+        queries: Callable[[], QuerySet] = QuerySet,
     ) -> None:
         self._store = store
         self._erasures = erasures
         self._key = pseudonym_key
         self._languages = languages
+        self._queries = queries
 
     async def receive(
         self, deliveries: Sequence[Delivery], source: Source, work: Work
@@ -178,6 +182,7 @@ class Ingest:
             if isinstance(verdict, NewVersion)
         ]
         erased = await self._erased_mentions([entry.submission for entry, _ in new], source, work)
+        queries = self._queries()
         for entry, sequence in new:
             language = self._language(entry.submission, source)
             mentioned = [
@@ -188,7 +193,8 @@ class Ingest:
             post = post_of(
                 entry.submission, source, entry.post, entry.author, language, work.now, mentioned
             )
-            work.emit(PostReceived.of(post, sequence, work.now, entry.origin.traceparent))
+            event = PostReceived.of(post, sequence, work.now, entry.origin.traceparent)
+            work.emit(event, *matches_of(event, queries, work.now))
         return [entry.origin.number for entry, _ in new]
 
     async def _erased_mentions(
@@ -300,6 +306,38 @@ class Ingest:
                 if author in changed
             )
         )
+
+
+class Recall:
+    """Finds in what was said before what a query finds."""
+
+    def __init__(self, store: Store, erasures: Erasures) -> None:
+        self._store = store
+        self._erasures = erasures
+
+    async def find(
+        self, events: Sequence[PostReceived], queries: QuerySet, work: Work
+    ) -> list[QueryMatched]:
+        """What the queries find among these versions of posts, as far as they still stand.
+
+        A version that was superseded, or deleted, is passed over, and so are members who were
+        erased. What was said of a match before would be said again: its id is the same.
+        """
+        kept = await self._erasures.without_erased(work.connection, events)
+        posts = {event.data.post for event in kept if isinstance(event, PostReceived)}
+        standing = await self._store.standing_versions(work.connection, posts)
+        return [
+            match
+            for event in kept
+            if isinstance(event, PostReceived) and standing.get(event.data.post) == event.version
+            for match in matches_of(event, queries, work.now)
+        ]
+
+
+def matches_of(event: PostReceived, queries: QuerySet, now: datetime) -> list[QueryMatched]:
+    """What the queries find in that version of a post."""
+    found = queries.matches(event.data, event.version)
+    return [QueryMatched.of(event, match, now) for match in found]
 
 
 class Forgetting:

@@ -31,6 +31,11 @@ where post = any($1::uuid[])
 order by post
 for update
 
+-- name: standing_versions
+select post, newest_live as standing
+from post
+where post = any($1::uuid[]) and operation <> 'delete' and not erased
+
 -- name: update_posts
 update post set
     numbers = new.numbers::bigint[],

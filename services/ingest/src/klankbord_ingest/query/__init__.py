@@ -1,0 +1,1 @@
+"""Saved queries: what somebody listens for, wherever it is said."""
