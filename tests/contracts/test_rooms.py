@@ -29,6 +29,7 @@ REACHES_OUT = {
     "listening.trial",
     "operator",
     "outgoing",
+    "query.run",
     "problem",
     "web",
     "webhook",

@@ -295,6 +295,14 @@ class Service:
         """Close what `open` opened."""
         await self.database.close()
 
+    async def waiting_to_be_sent(self) -> int:
+        """How many events are in the outbox and not on the bus yet; `open` first."""
+        async with self.database.connection() as connection:
+            load = await connection.fetchrow(self._queries.outbox_load)
+        assert load is not None
+        pending: int = load["pending"]
+        return pending
+
     async def republish(self, since: datetime, *, dry_run: bool = False) -> Republished:
         """Publish again what was sent since then, for a bus that lost it; `open` first.
 

@@ -1,4 +1,4 @@
-"""`klankbord policy`, `routing` and `config`: check a file, or put it in force."""
+"""`klankbord policy`, `routing`, `config` and `query`: check a file, or put it in force."""
 
 import asyncio
 import sys
@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import typer
 
+from klankbord_ingest.query.file import parse_queries
 from klankbord_ingest.sources import parse_sources
 from klankbord_metrics.communities import parse_communities
 from klankbord_moderation.policy import parse_policy
@@ -33,6 +34,7 @@ class Kind:
 
 POLICY = Kind("policy", {"moderation": parse_policy})
 ROUTING = Kind("routing", {"routing": parse_rules})
+QUERIES = Kind("queries", {"ingest": parse_queries})
 CONFIG = Kind("klankbord", {"ingest": parse_sources, "metrics": parse_communities})
 
 

@@ -1,6 +1,6 @@
 """One installation's folders: what the user writes (config) and what Klankbord keeps (data).
 
-<config>/klankbord.yaml policy.yaml routing.yaml    commented examples until you change them
+<config>/klankbord.yaml policy.yaml routing.yaml queries.yaml    examples until you change them
 <data>/credentials/ secrets/ nats/ postgres/ logs/ imports/
 <data>/ports.json       the ports that were chosen, so that a door keeps its address
 <data>/running.json     where everything is, while it runs
@@ -19,6 +19,7 @@ CONFIGS = {
     "klankbord.yaml": "klankbord_ingest",
     "policy.yaml": "klankbord_moderation",
     "routing.yaml": "klankbord_routing",
+    "queries.yaml": "klankbord_ingest",
 }
 """Each configuration file, and the package that ships a commented example of it."""
 

@@ -7,6 +7,7 @@ one by subject, takes messages out of reach and leaves their bytes: docs/adr/000
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from uuid import uuid4
 
 from nats.aio.client import Client
@@ -72,12 +73,20 @@ async def delete(client: Client, traces: Traces, tell: Callable[[str], None]) ->
 
 
 async def read(
-    client: Client, stream: Stream, subjects: tuple[str, ...]
+    client: Client, stream: Stream, subjects: tuple[str, ...], since: datetime | None = None
 ) -> AsyncIterator[list[Msg]]:
-    """What a stream keeps on these subjects now, in batches; nothing is acknowledged."""
+    """What a stream keeps on these subjects now, in batches; nothing is acknowledged.
+
+    Args:
+        client: connected as the operator.
+        stream: which one.
+        subjects: what is wanted of it.
+        since: leave out what came before then.
+    """
     config = ConsumerConfig(
         name=f"scan-{uuid4().hex}",
-        deliver_policy=DeliverPolicy.ALL,
+        deliver_policy=DeliverPolicy.BY_START_TIME if since else DeliverPolicy.ALL,
+        opt_start_time=since,
         ack_policy=AckPolicy.NONE,
         filter_subjects=list(subjects),
         inactive_threshold=IDLE,

@@ -11,6 +11,7 @@ from klankbord_standalone.commands.files import config, policy, routing
 from klankbord_standalone.commands.installing import installing
 from klankbord_standalone.commands.link import link
 from klankbord_standalone.commands.outbox import outbox
+from klankbord_standalone.commands.query import query
 from klankbord_standalone.commands.running import running
 from klankbord_standalone.commands.source import source
 from klankbord_standalone.commands.subscriber import subscriber
@@ -36,6 +37,7 @@ for name, group in {
     "policy": policy,
     "routing": routing,
     "config": config,
+    "query": query,
     "audit": audit,
 }.items():
     app.add_typer(group, name=name)

@@ -12,7 +12,7 @@ routing = typer.Typer(no_args_is_help=True, help="The routing rules.")
 config = typer.Typer(no_args_is_help=True, help="klankbord.yaml: communities and sources.")
 
 
-def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
+def files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
     """Let a group check and apply the file of that kind."""
 
     async def check(file: File) -> None:
@@ -35,6 +35,6 @@ def _files(group: typer.Typer, kind: apply.Kind, what: str) -> None:
     command(group, "apply")(put_in_force)
 
 
-_files(policy, apply.POLICY, "a policy file")
-_files(routing, apply.ROUTING, "a routing file")
-_files(config, apply.CONFIG, "a klankbord.yaml")
+files(policy, apply.POLICY, "a policy file")
+files(routing, apply.ROUTING, "a routing file")
+files(config, apply.CONFIG, "a klankbord.yaml")
