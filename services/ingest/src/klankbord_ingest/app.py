@@ -27,8 +27,9 @@ from klankbord_ingest.query.matcher import QuerySet
 from klankbord_ingest.settings import Settings
 from klankbord_ingest.sources import parse_sources
 from klankbord_ingest.store import Store
+from klankbord_ingest.tally import Tally
 from klankbord_ingest.telemetry import Telemetry
-from klankbord_ingest.usecases import Departures, Forgetting, Ingest
+from klankbord_ingest.usecases import Departures, Forgetting, Ingest, Watch
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.service import Service
 
@@ -48,10 +49,11 @@ def create(settings: Settings) -> Service:
     pseudonym_key = read_pseudonym_key(settings.pseudonym_key_file)
     store = Store()
     path = settings.config_file("queries.yaml")
+    tally = Tally()
     queries = AcceptedFile("queries", QuerySet.read, path, otherwise=NOTHING)
     service.keep(queries)
     ingest = Ingest(
-        store, pseudonym_key, LanguageDetector(), service.erasures, lambda: queries.value
+        store, pseudonym_key, LanguageDetector(), service.erasures, lambda: queries.value, tally
     )
     forgetting = Forgetting(store, service.erasures)
     hearing = Hearing(service.work, Departures(store, pseudonym_key, forgetting), telemetry)
@@ -86,5 +88,6 @@ def create(settings: Settings) -> Service:
     public_url = settings.public_url
     LinkDoors(service, arrivals, sources, operator, intake, telemetry, public_url).open()
     service.forgets(forgetting.forget)
-    handlers.declare(service, ingest, sources, listener, keys, health, telemetry)
+    watch = Watch(store, tally)
+    handlers.declare(service, ingest, sources, listener, keys, health, watch, telemetry)
     return service

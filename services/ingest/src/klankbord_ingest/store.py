@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from klankbord_ingest.sequence import History
+from klankbord_ingest.tally import Count, SourceHour
 from klankbord_runtime.db import Connection, load_queries
 from klankbord_runtime.erasure import PATIENCE
 from klankbord_schemas import Person
@@ -36,6 +37,19 @@ class SourceState:
     """How often in a row it gave no usable answer; None where it is not asked."""
     rate_left: int | None = None
     """How many requests its platform takes before its limit; None where it does not say."""
+
+
+@dataclass(frozen=True)
+class SilentSource:
+    """A source that is silent against its own rhythm."""
+
+    source: str
+    since: datetime
+    """When it was last heard."""
+    expected: float
+    """How many posts and interactions should have come between then and `noticed`."""
+    noticed: datetime
+    """When that was found."""
 
 
 class Store:
@@ -123,6 +137,66 @@ class Store:
         """What is known of every source that was heard, or is polled."""
         rows = await connection.fetch(queries.source_states)
         return [SourceState(**row) for row in rows]
+
+    async def note_hours(
+        self, connection: Connection, counts: Mapping[SourceHour, Count], hour: datetime
+    ) -> None:
+        """Remember what was heard of sources, by the hour, and that somebody listens now."""
+        await connection.execute(queries.note_listening, hour)
+        if counts:
+            await connection.execute(
+                queries.note_hours,
+                [key.source for key in counts],
+                [key.hour for key in counts],
+                [count.heard for count in counts.values()],
+                [count.last for count in counts.values()],
+            )
+
+    async def forget_hours(self, connection: Connection, before: datetime) -> None:
+        """Drop what was heard in the hours before that moment."""
+        await connection.execute(queries.delete_old_hours, before)
+
+    async def quiet_sources(
+        self,
+        connection: Connection,
+        sources: Iterable[str],
+        before: datetime,
+        known: timedelta,
+    ) -> dict[str, datetime]:
+        """When each of these was last heard that may be silent, and was not said to be.
+
+        Args:
+            connection: any.
+            sources: those that are listened to.
+            before: they were not heard since then.
+            known: they were known for so long when they were last heard.
+        """
+        rows = await connection.fetch(queries.quiet_sources, list(sources), before, known)
+        return {row["source"]: row["last"] for row in rows}
+
+    async def hours_of(self, connection: Connection, source: str) -> dict[datetime, int]:
+        """What was heard of a source in each hour."""
+        rows = await connection.fetch(queries.hours_of_source, source)
+        return {row["hour"]: row["heard"] for row in rows}
+
+    async def listened_hours(self, connection: Connection) -> set[datetime]:
+        """The hours in which somebody listened."""
+        return {row["hour"] for row in await connection.fetch(queries.listened_hours)}
+
+    async def note_silence(self, connection: Connection, silence: SilentSource) -> bool:
+        """Remember that a source is silent; False where another replica said so already."""
+        row = await connection.fetchval(
+            queries.note_silence,
+            silence.source,
+            silence.since,
+            silence.expected,
+            silence.noticed,
+        )
+        return row is not None
+
+    async def silences(self, connection: Connection) -> list[SilentSource]:
+        """The sources that were found to be silent, and were not heard since."""
+        return [SilentSource(**row) for row in await connection.fetch(queries.silences)]
 
     async def erase(
         self, connection: Connection, person: Person

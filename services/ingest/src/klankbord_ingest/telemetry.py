@@ -1,7 +1,7 @@
 """Every metric that ingest emits; what all services emit is in the runtime."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -102,6 +102,13 @@ class Telemetry:
         self.clicks_waiting = Gauge(
             "klankbord_ingest_clicks_waiting", "Clicks that wait to be written", registry=registry
         )
+        # Gauge: whether a listed source is silent against its own rhythm: 1, else 0
+        self.source_silent = Gauge(
+            "klankbord_ingest_source_silent",
+            "Whether a source is silent against its own rhythm",
+            ["source"],
+            registry=registry,
+        )
         self.last_heard: dict[str, datetime] = {}
         """When each source last handed something in to this process."""
 
@@ -150,6 +157,12 @@ class Telemetry:
                 self.source_failures.labels(source.name).set(state.failures)
             if state is not None and state.rate_left is not None:
                 self.source_rate_left.labels(source.name).set(state.rate_left)
+
+    def show_silent(self, sources: Iterable[str], silent: Collection[str]) -> None:
+        """Show which of the listed sources are silent."""
+        self.source_silent.clear()
+        for source in sources:
+            self.source_silent.labels(source).set(source in silent)
 
     def _counter(self, source: str, outcome: str) -> Counter:
         if (counter := self._counters.get((source, outcome))) is None:

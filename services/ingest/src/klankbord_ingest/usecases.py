@@ -1,11 +1,13 @@
 """What ingest does with what it hears."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from klankbord_ingest.facts import (
     appearance_of,
@@ -20,6 +22,7 @@ from klankbord_ingest.facts import (
 )
 from klankbord_ingest.language import UNDETERMINED, LanguageDetector
 from klankbord_ingest.query.matcher import QuerySet
+from klankbord_ingest.rhythm import LEAST_HISTORY, LEAST_QUIET, hour_of, quiet
 from klankbord_ingest.sequence import (
     History,
     NewVersion,
@@ -29,23 +32,32 @@ from klankbord_ingest.sequence import (
     version_of,
 )
 from klankbord_ingest.source import Source
-from klankbord_ingest.store import Sighting, Store
+from klankbord_ingest.store import Sighting, SilentSource, Store
 from klankbord_ingest.submission import (
     DepartureSubmission,
     InteractionSubmission,
     PostSubmission,
     Submission,
 )
+from klankbord_ingest.tally import Tally
 from klankbord_runtime.erasure import Erasures, Forgotten
 from klankbord_runtime.work import Work
+from klankbord_schemas.event import Event
 from klankbord_schemas.identity import Person, person_of, post_identity
 from klankbord_schemas.interaction import InteractionReceived
 from klankbord_schemas.member import Erasure, MemberErased, MemberSeen
 from klankbord_schemas.post import PostReceived
 from klankbord_schemas.query import QueryMatched
+from klankbord_schemas.source import Silence, SourceSilent
 
 DELIVERIES_KEPT = timedelta(days=4)
 """How long a delivery is known. Standard Webhooks has senders try again for up to 75 hours."""
+
+RECENT = timedelta(days=1)
+"""How old something may be when it is heard and still be of the rhythm of its source."""
+
+HOURS_KEPT = timedelta(weeks=9)
+"""How long it is known what each hour brought: the four weeks before a silence of five."""
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -106,12 +118,14 @@ class Ingest:
         languages: LanguageDetector,
         erasures: Erasures,
         queries: Callable[[], QuerySet] = QuerySet,
+        tally: Tally | None = None,
     ) -> None:
         self._store = store
         self._erasures = erasures
         self._key = pseudonym_key
         self._languages = languages
         self._queries = queries
+        self._tally = tally
 
     async def receive(
         self, deliveries: Sequence[Delivery], source: Source, work: Work
@@ -126,6 +140,7 @@ class Ingest:
         Returns:
             What became of each.
         """
+        before = len(work.emitted)
         said = await self._first_told(deliveries, work)
         kept = await self._without_erased(said, source, work)
         posts = [(one, origin) for one, origin in kept if isinstance(one, PostSubmission)]
@@ -134,6 +149,7 @@ class Ingest:
         ]
         new = Counter(await self._receive_posts(posts, source, work))
         new.update(await self._receive_interactions(interactions, source, work))
+        self._count(work.emitted[before:], source, work)
         await self._see_members(kept, source, work)
         erased = Counter(origin.number for _, origin in said)
         erased.subtract(origin.number for _, origin in kept)
@@ -141,6 +157,18 @@ class Ingest:
             Receipt(new[n], len(delivery.submissions) - new[n] - erased[n], erased[n])
             for n, delivery in enumerate(deliveries)
         ]
+
+    def _count(self, said: Sequence[Event[Any]], source: Source, work: Work) -> None:
+        """Count what is of today, for the rhythm of its source: history has none."""
+        if self._tally is None or source.kind == "import":
+            return
+        recent = work.now - RECENT
+        heard = sum(
+            isinstance(event, PostReceived | InteractionReceived) and event.time >= recent
+            for event in said
+        )
+        if heard:
+            work.on_commit(partial(self._tally.note, source.name, work.now, heard))
 
     async def forget_deliveries(self, work: Work) -> None:
         """Forget deliveries that no sender will try again."""
@@ -306,6 +334,57 @@ class Ingest:
                 if author in changed
             )
         )
+
+
+class Watch:
+    """Notices sources that fall silent."""
+
+    def __init__(self, store: Store, tally: Tally) -> None:
+        self._store = store
+        self._tally = tally
+
+    async def keep(self, resting: Iterable[str], work: Work) -> None:
+        """Write what was heard, and that somebody listens.
+
+        Args:
+            resting: sources that are not listened to just now, so that nothing is missed of them.
+            work: the transaction.
+        """
+        for source in resting:
+            self._tally.note(source, work.now, 0)
+        counts = self._tally.counts()
+        await self._store.note_hours(work.connection, counts, hour_of(work.now))
+        work.on_commit(partial(self._tally.written, counts))
+
+    async def look(self, sources: Mapping[str, Source], work: Work) -> list[SilentSource]:
+        """Say which sources fell silent, each silence once; gives all that are silent."""
+        connection, now = work.connection, work.now
+        names = [name for name, source in sources.items() if source.kind != "import"]
+        candidates = await self._store.quiet_sources(
+            connection, names, now - LEAST_QUIET, LEAST_HISTORY
+        )
+        listened = await self._store.listened_hours(connection) if candidates else set()
+        for name, last in candidates.items():
+            community = sources[name].community
+            heard = await self._store.hours_of(connection, name)
+            found = quiet(heard, listened, last, now, ZoneInfo(community.time_zone))
+            if found is None:
+                continue
+            silent = SilentSource(name, last, found.expected, now)
+            if await self._store.note_silence(connection, silent):
+                silence = Silence(
+                    community=community.slug,
+                    source=name,
+                    since=last,
+                    expected=found.expected,
+                    at_once=found.at_once,
+                )
+                work.emit(SourceSilent.of(silence, now))
+        return [one for one in await self._store.silences(connection) if one.source in names]
+
+    async def forget(self, work: Work) -> None:
+        """Forget hours that no rhythm goes back to."""
+        await self._store.forget_hours(work.connection, work.now - HOURS_KEPT)
 
 
 class Recall:

@@ -123,3 +123,54 @@ from source_heard full join (
     select source, max(failures) as failures, min(rate_left) as rate_left
     from listening group by source
 ) as asked using (source)
+
+-- name: note_hours
+-- In the order of their keys, so that two replicas wait for each other but never in a circle.
+insert into source_hour (source, hour, heard, last)
+select source, hour, heard, last
+from unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::timestamptz[])
+    as noted (source, hour, heard, last)
+order by source, hour
+on conflict (source, hour) do update
+set heard = source_hour.heard + excluded.heard, last = greatest(source_hour.last, excluded.last)
+
+-- name: note_listening
+insert into listened_hour (hour) values ($1) on conflict do nothing
+
+-- name: delete_old_hours
+with hours as (delete from source_hour where hour < $1)
+delete from listened_hour where hour < $1
+
+-- name: quiet_sources
+-- Those that are worth a closer look: quiet for a while, known for long, and not said to be silent.
+select source, max(last) as last
+from source_hour left join source_silence using (source)
+where source = any($1::text[])
+group by source, source_silence.since
+having max(last) <= $2
+    and max(last) - min(hour) >= $3::interval
+    and (source_silence.since is null or source_silence.since < max(last))
+order by source
+
+-- name: hours_of_source
+select hour, heard from source_hour where source = $1
+
+-- name: listened_hours
+select hour from listened_hour
+
+-- name: note_silence
+-- Gives the source, if no replica said so before.
+insert into source_silence (source, since, expected, noticed) values ($1, $2, $3, $4)
+on conflict (source) do update
+set since = excluded.since, expected = excluded.expected, noticed = excluded.noticed
+where source_silence.since < excluded.since
+returning source
+
+-- name: silences
+select source, since, expected, noticed
+from source_silence
+where not exists (
+    select from source_hour
+    where source_hour.source = source_silence.source and last > source_silence.since
+)
+order by source
