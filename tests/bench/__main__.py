@@ -13,7 +13,7 @@ from signal import SIGTERM
 from typing import Protocol
 
 import uvloop
-from bench import capacity, consumer, growth, pipeline, replicas, rules, webhook
+from bench import capacity, consumer, growth, pipeline, queries, replicas, rules, webhook
 from bench.goals import GOALS
 from bench.rounds import Round, Spare, play, rows
 from bench.sizes import FULL, SHORT, TINY, Size
@@ -41,6 +41,7 @@ SCENES = (
     Scene(consumer.NAMES, consumer.consumers),
     Scene(pipeline.NAMES, pipeline.pipeline),
     Scene(rules.NAMES, rules.rules),
+    Scene(queries.NAMES, queries.queries),
     Scene(webhook.NAMES, webhook.webhook),
     Scene(growth.NAMES, growth.growth),
     Scene(replicas.NAMES, replicas.replicas),

@@ -17,6 +17,7 @@ GOALS: dict[str, tuple[str, str]] = {
     "rules_vs_re_500": ("ratio", ">= 40"),
     "rules_vs_re_10000": ("ratio", ">= 300"),
     "rules_vs_re_patterns": ("ratio", ""),
+    "queries_vs_rules": ("ratio", ">= 1"),
     "webhook_vs_bare": ("ratio", ">= 0.40"),
     "growth_stored": ("ratio", ">= 0.8"),
     "growth_rules": ("ratio", ">= 0.8"),

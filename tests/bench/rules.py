@@ -65,8 +65,8 @@ class Rules:
                 continue
             contest = self._contests.get(name) or self._prepare(name)
             self._contests[name] = contest
-            own = _cpu_us(contest.judged, contest.events, self._seconds)
-            loop = _cpu_us(contest.looped, contest.events, self._seconds)
+            own = cpu_us(contest.judged, contest.events, self._seconds)
+            loop = cpu_us(contest.looped, contest.events, self._seconds)
             found.values[name] = loop / own
             found.notes[name] = f"{own:,.1f} µs a text, the loop {loop:,.1f} µs"
         return found
@@ -118,7 +118,7 @@ def _require_same(contest: Contest, ids: Sequence[str]) -> None:
             raise UnlikeError(f"{event.data.content!r}: we find {own}, the loop finds {loop}")
 
 
-def _cpu_us(
+def cpu_us(
     way: Callable[[PostReceived], object], events: Sequence[PostReceived], seconds: float
 ) -> float:
     """Microseconds of processor time a text, over as many texts as fit into that time."""

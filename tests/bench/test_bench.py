@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest_asyncio
-from bench import pipeline, replicas, webhook
+from bench import pipeline, queries, replicas, webhook
 from bench.__main__ import SCENES
 from bench.consumer import Consumers
 from bench.goals import GOALS
 from bench.ground import Ground, ground
 from bench.growth import Growth
 from bench.pipeline import Pipeline
+from bench.queries import Queries
 from bench.replicas import Replicas
 from bench.rules import Rules
 from bench.sizes import TINY
@@ -59,6 +60,11 @@ async def test_consumers_are_compared_on_the_same_posts(field: Ground) -> None:
 async def test_growth_is_measured(field: Ground) -> None:
     found = await Growth(field, TINY, SEED).round({"growth_rules"})
     assert found.values["growth_rules"] > 0
+
+
+async def test_queries_cost_no_more_than_rules_and_find_what_they_ask_for() -> None:
+    found = await Queries(TINY, SEED).round(queries.NAMES)
+    assert found.values["queries_vs_rules"] > 0
 
 
 async def test_both_rule_engines_must_find_the_same() -> None:

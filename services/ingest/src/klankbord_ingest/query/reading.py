@@ -11,6 +11,8 @@ from functools import lru_cache
 
 from klankbord_runtime.plain_text import Span, fold, folded_characters
 
+ASCII = bytes(range(128))
+
 OFTEN_WRITTEN = {"ё": "е"}
 """Cyrillic letters that readers put the mark to themselves."""
 
@@ -20,14 +22,16 @@ def read(text: str) -> str:
     plain = fold(text).text
     if plain.isascii():
         return plain
-    for char in set(plain):
-        if char > "\x7f" and (bare := _bare(char)) != char:
+    for char in set(plain.encode().translate(None, ASCII).decode()):
+        if (bare := _bare(char)) != char:
             plain = plain.replace(char, bare)
     return plain
 
 
 def origins(text: str) -> list[Span]:
     """For each character of `read(text)`, where in `text` it came from."""
+    if fold(text).is_plain and len(read(text)) == len(text):  # each came from the one in its place
+        return [(at, at + 1) for at in range(len(text))]
     return [(start, end) for char, start, end in folded_characters(text) for _ in _bare(char)]
 
 
