@@ -20,17 +20,20 @@ from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.kind import FetchError, RefusedError
 
 PAYLOADS = Path(__file__).parents[3] / "shared" / "real" / "payloads"
-NO_PAYLOAD = ("LICENSE", "README")
-"""How files begin that tell about the payloads."""
+NO_PAYLOAD = {"LICENSE": "a licence", "README": "text about the payloads"}
+"""What files are that tell about the payloads, by how their names begin."""
 
 
 def files_of(folder: Path) -> list[File]:
-    """Every payload in a folder, in the order of their names."""
-    return [
-        File(path, path.relative_to(folder).as_posix())
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith(NO_PAYLOAD)
-    ]
+    """Every file in a folder, in the order of their names."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return [File(path, path.relative_to(folder).as_posix()) for path in paths]
+
+
+def told_about(file: File) -> str | None:
+    """What a file is that is no payload; None for a payload."""
+    begins = (why for begin, why in NO_PAYLOAD.items() if file.path.name.startswith(begin))
+    return next(begins, None)
 
 
 async def replayed(name: str, folder: Folder, root: Path, *, is_told: bool) -> Tally:
@@ -41,6 +44,9 @@ async def replayed(name: str, folder: Folder, root: Path, *, is_told: bool) -> T
         for file in files_of(root):
             tally.files += 1
             before = tally.refused.copy()
+            if (why := told_about(file)) is not None:
+                tally.unread[why] += 1
+                continue
             try:
                 async for page in folder.read(file, scene):
                     tally.add(page)

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from scripts.replay import feeds
+from scripts.replay import feeds, platforms
 from scripts.replay.playing import File
+from scripts.replay.tally import UnreadError
 
 from klankbord_ingest.kind import Page
 from klankbord_ingest.web import Web
@@ -42,6 +43,40 @@ async def _feed(file: File, scene: Scene) -> AsyncGenerator[Page, None]:
         yield page
 
 
+def _alone(read: Callable[[File], AsyncGenerator[Page, None]]) -> Read:
+    """A folder whose files say everything themselves."""
+
+    async def heard(file: File, _: Scene) -> AsyncGenerator[Page, None]:
+        async for page in read(file):
+            yield page
+
+    return heard
+
+
+def _unread(why: str) -> Read:
+    """A folder that no kind reads."""
+
+    async def heard(_file: File, _: Scene) -> AsyncGenerator[Page, None]:
+        raise UnreadError(why)
+        yield Page()
+
+    return heard
+
+
 FOLDERS: Mapping[str, Folder] = {
+    "bluesky": Folder("bluesky", _alone(platforms.bluesky)),
+    "discord": Folder("discord", _alone(platforms.discord)),
+    "discourse": Folder("discourse", _alone(platforms.discourse)),
+    "email": Folder("mail", _alone(platforms.email)),
     "feeds": Folder("feed", _feed),
+    "github": Folder("github", _alone(platforms.github)),
+    "hackernews": Folder("hackernews", _unread("no item")),
+    "mastodon": Folder("mastodon", _alone(platforms.mastodon)),
+    "matrix": Folder("matrix", _alone(platforms.matrix)),
+    "meta-graph": Folder("facebook, instagram", _alone(platforms.meta)),
+    "recorded-from-local-servers": Folder("feed, mastodon, matrix", _alone(platforms.recorded)),
+    "slack": Folder("slack, import", _alone(platforms.slack)),
+    "stackexchange": Folder("–", _unread("no question: sites and accounts")),
+    "webhooks": Folder("webhook", _alone(platforms.webhooks)),
+    "zulip": Folder("–", _unread("what other services answered to bots of Zulip")),
 }

@@ -1,26 +1,29 @@
 """What plays the platform while recorded payloads are read: a source, a request, an answer."""
 
+import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from scripts.replay.expectations import expectation_of
 from scripts.replay.tally import UnreadError
+from websockets.asyncio.server import ServerConnection, serve
 
 from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.fetch import Fetched, Fetcher
-from klankbord_ingest.kind import Page, Push, Request, Source
+from klankbord_ingest.kind import FetchError, Page, Push, Request, Source
 from klankbord_ingest.kinds import installed
 from klankbord_ingest.outgoing import Allowed, Gate
+from klankbord_ingest.server_sent import ServerSent
 from klankbord_ingest.sources import source_of
-from klankbord_ingest.web import Hosts, Web
+from klankbord_ingest.web import Hosts, Params, Web
 from klankbord_schemas.community import Community
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -40,6 +43,11 @@ class File:
     def body(self) -> bytes:
         """All of it."""
         return self.path.read_bytes()
+
+    @property
+    def text(self) -> str:
+        """All of it as text."""
+        return self.path.read_text("utf-8")
 
 
 def source_of_kind(kind: str, **fields: Any) -> Source:
@@ -68,9 +76,13 @@ def pushed(
         klankbord_ingest.kind.RefusedError: nothing that the platform sends.
     """
     assert isinstance(source.entry, Push)
-    given = {"content-type": "application/json", **(headers or {})}
-    fields = [(name.lower().encode(), value.encode()) for name, value in given.items()]
-    return source.entry.read(Request(method, path, {}, fields, body), source, NOW)
+    given = {"content-type": "application/json"}
+    given |= {name.lower(): value for name, value in (headers or {}).items()}
+    fields = [(name.encode(), value.encode()) for name, value in given.items()]
+    request = Request(method, path, {}, fields, body)
+    if source.entry.answer(request, {}, NOW) is not None:
+        return Page(passed_over={"handshake": 1})
+    return source.entry.read(request, source, NOW)
 
 
 class Recorded(Fetcher):
@@ -95,15 +107,69 @@ class Recorded(Fetcher):
 _SHUT = Gate(Allowed())
 
 
-def answering(*bodies: bytes, token: str = "replayed-token") -> Web:
-    """A web that answers with these bodies, one after the other, and then with the last again."""
-    waiting = list(bodies)
+def answering(body: bytes, *, reader: FeedReader | None = None) -> Web:
+    """A web that answers everything with this body."""
+    return _web(lambda _, url: _answer(url, body), reader)
+
+
+def answering_at(lists: Mapping[str, Any]) -> Web:
+    """A web that answers these addresses, by how their paths end, and nothing else."""
 
     def answer(_: str, url: str) -> Fetched:
-        body = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-        return Fetched(url, None, 200, {"content-type": "application/json"}, body)
+        path = urlsplit(url).path
+        found = next((value for end, value in lists.items() if path.endswith(end)), None)
+        return _answer(url, json.dumps(found).encode(), 404 if found is None else 200)
 
-    return Web(Recorded(answer), Hosts(), {"token": [token.encode()]})
+    return _web(answer)
+
+
+class Streaming(Web):
+    """A web whose streams bring these events, and then end."""
+
+    def __init__(self, web: Web, events: Iterable[ServerSent]) -> None:
+        self.__dict__.update(web.__dict__)
+        self._events = list(events)
+
+    async def events(
+        self,
+        url: str,  # noqa: ARG002  the signature is Web's
+        params: Params | None = None,  # noqa: ARG002
+        headers: Mapping[str, str] | None = None,  # noqa: ARG002
+    ) -> AsyncGenerator[ServerSent | None, None]:
+        """What was recorded."""
+        for event in self._events:
+            yield event
+
+
+@asynccontextmanager
+async def socket_of(frames: Iterable[bytes]) -> AsyncGenerator[tuple[str, Web], None]:
+    """A real web socket on this machine that sends these frames and closes, and who may ask it."""
+
+    async def send(socket: ServerConnection) -> None:
+        for frame in frames:
+            await socket.send(frame)
+
+    async with serve(send, "127.0.0.1", 0) as server:
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"ws://{place}", Web(Fetcher(Gate(Allowed.of([place]))), Hosts())
+
+
+async def to_its_end(pages: AsyncGenerator[Page, None]) -> AsyncGenerator[Page, None]:
+    """The pages of a stream, whose end is none of the payload's faults."""
+    try:
+        async for page in pages:
+            yield page
+    except FetchError as error:
+        if error.code not in {"ended", "unreachable"}:
+            raise
+
+
+def _answer(url: str, body: bytes, status: int = 200) -> Fetched:
+    return Fetched(url, None, status, {"content-type": "application/json"}, body)
+
+
+def _web(answer: Callable[[str, str], Fetched], reader: FeedReader | None = None) -> Web:
+    return Web(Recorded(answer), Hosts(), {"token": [b"replayed-token"]}, reader)
 
 
 @contextmanager
