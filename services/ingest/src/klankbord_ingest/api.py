@@ -23,6 +23,7 @@ from klankbord_ingest.intake import FullError, Intake, Place
 from klankbord_ingest.keys import SourceKeys
 from klankbord_ingest.kind import Push, RefusedError, Reply, UnsignedError
 from klankbord_ingest.kinds.webhook import Webhook
+from klankbord_ingest.listening.store import ListeningStore
 from klankbord_ingest.openapi import description
 from klankbord_ingest.operator import Operator
 from klankbord_ingest.problem import ProblemError
@@ -65,6 +66,7 @@ class Doors:
         hearing: Hearing,
         sources: AcceptedFile[Sources],
         keys: SourceKeys,
+        listening: ListeningStore,
         paused: Callable[[], Collection[str]],
         operator: Operator,
         intake: Intake,
@@ -75,6 +77,7 @@ class Doors:
         self._hearing = hearing
         self._sources = sources
         self._keys = keys
+        self._listening = listening
         self._paused = paused
         self._operator = operator
         self._intake = intake
@@ -180,6 +183,9 @@ class Doors:
             log.warning("source %s: %s", name, told(refused_items, len(page.submissions)))
         delivery = None if delivery_id is None else _delivery(name, delivery_id, body)
         receipt = await self._receive(request, said, source, len(body), delivery)
+        if page.ask_now:
+            async with self._service.database.connection() as connection:
+                await self._listening.wake(connection, name, now)
         if entry.accepted is not None:
             return _response(entry.accepted)
         return JSONResponse(receipt._asdict(), HTTPStatus.ACCEPTED)

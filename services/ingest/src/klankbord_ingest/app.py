@@ -73,6 +73,7 @@ def create(settings: Settings) -> Service:
         FeedReader(),
         SystemRandom().random,
         telemetry,
+        settings.public_url,
     )
     health = Health(service, store, listening_store, sources, keys, telemetry)
     intake = Intake(settings.max_waiting_bytes)
@@ -80,7 +81,16 @@ def create(settings: Settings) -> Service:
     arrivals = Arrivals(service.work, ingest)
     operator = Operator(operator_tokens)
     Doors(
-        service, arrivals, hearing, sources, keys, health.paused, operator, intake, telemetry
+        service,
+        arrivals,
+        hearing,
+        sources,
+        keys,
+        listening_store,
+        health.paused,
+        operator,
+        intake,
+        telemetry,
     ).open()
     SourcesDoor(
         service, sources, operator, listener, listening_store, health, settings.public_url

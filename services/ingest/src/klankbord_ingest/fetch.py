@@ -214,9 +214,14 @@ _WITH_BODY = frozenset({200, 201, 202, 203, 206, 207})
 
 
 def _headers(response: httpcore.Response) -> dict[str, str]:
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-    }
+    """By lower-case names; of one that comes twice the last, but all links."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in response.headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        # RFC 9110, section 5.3: as one list
+        is_more = name == "link" and name in headers
+        headers[name] = f"{headers[name]}, {value}" if is_more else value
+    return headers
 
 
 async def _beginning(response: httpcore.Response) -> bytes:

@@ -61,7 +61,8 @@ def told(refused: Sequence[FieldError], items: int) -> str | None:
     codes = Counter(error.code for error in refused)
     counted = ", ".join(f"{code} {count}" for code, count in codes.most_common())
     number = len({error.index for error in refused})
+    place = "" if first.index is None else f"item {first.index}, "
     return (
         f"{number} of {items} items refused ({counted}); "
-        f"the first: item {first.index}, {first.field} {first.why}"
+        f"the first: {place}{first.field} {first.why}"
     )

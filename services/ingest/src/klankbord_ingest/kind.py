@@ -91,6 +91,8 @@ class Page:
     """Whether there is more to be had at once."""
     wish: timedelta | None = None
     """How long the platform asks to be left alone."""
+    ask_now: bool = False
+    """Of a push: whether to ask the platform at once, because it only said that there is more."""
 
 
 class PassedOver(Exception):  # noqa: N818  no error: what came is none of our business

@@ -91,11 +91,14 @@ class Web:
         hosts: Hosts,
         secrets: Mapping[str, Sequence[bytes]] | None = None,
         reader: FeedReader | None = None,
+        address: str | None = None,
     ) -> None:
         self._fetcher = fetcher
         self._hosts = hosts
         self._secrets = secrets or {}
         self._reader = reader
+        self.address = address
+        """Where the platform reaches this source from outside; None where nobody said."""
         self.rate_left: int | None = None
         """How many more requests the platform takes for now, where its last answer says so."""
         self.refused_tokens = 0

@@ -141,12 +141,16 @@ class SourcesDoor:
             "kind": source.kind,
             "community": source.community.slug,
             "platform": source.platform,
-            "sends": self._address(source) if isinstance(source.entry, Push) else None,
+            "sends": self._address(source) if _is_sent_to(source) else None,
             "ways": [_way_shown(way) for way in health.ways],
             "heard": _moment(health.heard),
             "paused": health.paused,
             "disabled": health.disabled,
         }
+
+
+def _is_sent_to(source: Source) -> bool:
+    return isinstance(source.entry, Push) and source.entry.uses("push")
 
 
 def _way_shown(way: WayState) -> dict[str, Any]:

@@ -92,6 +92,7 @@ class Listener:
         reader: FeedReader,
         chance: Callable[[], float],
         telemetry: Telemetry,
+        public_url: str | None = None,
     ) -> None:
         self._service = service
         self._ingest = ingest
@@ -104,12 +105,14 @@ class Listener:
         self._reader = reader
         self._chance = chance
         self._telemetry = telemetry
+        self._public_url = public_url
         self._listed: str | None = None
         self._in_hand: dict[tuple[str, Way], _InHand] = {}
 
     def web(self, source: str) -> Web:
         """The web as a source sees it."""
-        return Web(self._fetcher, self._hosts, self._keys.of(source), self._reader)
+        address = self._public_url and f"{self._public_url.rstrip('/')}/v1/sources/{source}"
+        return Web(self._fetcher, self._hosts, self._keys.of(source), self._reader, address)
 
     async def listen(self) -> None:
         """Listen until it is cancelled; then leave everything to others."""

@@ -174,6 +174,10 @@ class ListeningStore:
     async def resume(self, connection: Connection, source: str, now: datetime) -> None:
         """Listen again, at once."""
         await connection.execute(queries.resume, source)
+        await self.wake(connection, source, now)
+
+    async def wake(self, connection: Connection, source: str, now: datetime) -> None:
+        """Ask it at once, unless somebody is asking already."""
         await connection.execute(queries.wake, source, now)
 
     async def ways(self, connection: Connection) -> list[WayState]:
