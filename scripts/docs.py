@@ -1,5 +1,5 @@
-"""Write what is generated from the code: docs/asyncapi.yaml, events.md, events.html, schemas, the
-metrics in telemetry.md.
+"""Write what is generated from the code: docs/asyncapi.yaml, events.md, events.html, schemas,
+sources/README.md, the metrics in telemetry.md.
 
 make docs                          write docs/
 python -m scripts.docs --check     write nothing; name what is stale
@@ -15,6 +15,7 @@ from scripts.catalogue import catalogue
 from scripts.golden import as_json, broken_promises, published_schema, schema_file
 from scripts.metrics import with_metrics
 from scripts.page import page
+from scripts.sources_index import PAGES, index
 
 from klankbord_schemas import EVENTS
 
@@ -36,6 +37,7 @@ def main() -> int:
         docs / "asyncapi.yaml": asyncapi(),
         docs / "events.md": catalogue(),
         docs / "events.html": page(),
+        PAGES / "README.md": index(),
         telemetry: with_metrics(telemetry.read_text("utf-8")),
         **{published_schema(event): as_json(event.json_schema()) for event in EVENTS},
     }
