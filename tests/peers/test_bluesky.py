@@ -35,6 +35,8 @@ from klankbord_ingest.web import Hosts
 REAL = Path(__file__).parents[4] / "shared" / "real" / "payloads"
 FRAMES = REAL / "bluesky" / "jetstream" / "internal" / "corpus" / "testdata" / "frames.bin.zst"
 POST, LIKE = "app.bsky.feed.post", "app.bsky.feed.like"
+LEAST_TIME = 10**15
+"""A cursor of Jetstream 2 that is as large is a time."""
 
 
 class Listening:
@@ -280,7 +282,8 @@ def _jetstream_2(frames: list[bytes]) -> Callable[[int | None], list[str | bytes
         payload = {"$type": name, "seq": seq, "did": event["did"], **told}
         payload["time"] = "2026-07-04T14:38:07.517000Z"
         messages.append(json.dumps({"$type": "message", "payload": payload}))
-    return lambda cursor: list(messages[cursor or 0 :])
+    # A cursor that is a time lies before them all: they are said only now.
+    return lambda cursor: list(messages[cursor if cursor and cursor < LEAST_TIME else 0 :])
 
 
 @pytest.mark.skipif(

@@ -16,6 +16,8 @@ from websockets.typing import Subprotocol
 DID = "did:plc:ewvi7nxzyoun6zhxrhs64oiz"
 COLLECTION = "app.bsky.feed.post"
 LETTERS = "234567abcdefghijklmnopqrstuvwxyz"
+LEAST_TIME = 10**15
+"""A cursor of Jetstream 2 that is as large is a time."""
 CID = bytes.fromhex("01711220") + bytes(32)
 
 
@@ -110,7 +112,7 @@ class Jetstream2(Network):
     subprotocol = "xrpc.v1.json"
 
     def first_after(self, cursor: int) -> int:
-        return cursor
+        return cursor if cursor < LEAST_TIME else 0
 
     def frame(
         self, number: int, post: Post, operation: str, record: dict[str, Any] | None = None

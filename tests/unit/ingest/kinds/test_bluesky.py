@@ -433,3 +433,11 @@ def test_a_frame_whose_blocks_lack_the_record_is_refused_alone() -> None:
 def test_an_entry_says_whom_to_hear_and_how(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         entry(**fields)
+
+
+@pytest.mark.parametrize("url", [V1, V2])
+def test_a_connection_that_breaks_before_its_first_event_misses_nothing(url: str) -> None:
+    before = int(datetime.now(UTC).timestamp())
+    (page,) = heard(Server(), entry(url=url))
+    assert page.cursor is not None
+    assert int(str(page.cursor["time"])) >= before * 1_000_000

@@ -176,6 +176,9 @@ class Bluesky(Stream):
         """What is said from the cursor on."""
         now = datetime.now(UTC)
         resume, notice = self._resumed(cursor, now)
+        if not resume and self._wire != FIREHOSE:
+            # So that nothing is missed where the connection breaks before the first event.
+            resume = {"time": _microseconds(now)}
         interest = await self._interest(web)
         known = Remembered(cursor.get("known"))
         is_connected = False
