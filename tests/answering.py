@@ -60,6 +60,7 @@ class Answering:
         headers: Mapping[str, str],
         body: bytes = b"",
         seconds: float | None = None,
+        max_bytes: int | None = None,
     ) -> Fetched:
         """As `Fetcher.request`."""
         parts = urlsplit(url)

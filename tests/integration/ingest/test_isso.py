@@ -51,8 +51,9 @@ class Answers(Fetcher):
         headers: Mapping[str, str],
         body: bytes = b"",
         seconds: float | None = None,
+        max_bytes: int | None = None,
     ) -> Fetched:
-        answer = await super().request(method, url, headers, body, seconds)
+        answer = await super().request(method, url, headers, body, seconds, max_bytes)
         self.statuses.append(answer.status)
         return answer
 

@@ -87,6 +87,7 @@ class Fetcher:
         headers: Mapping[str, str],
         body: bytes = b"",
         seconds: float | None = None,
+        max_bytes: int | None = None,
     ) -> Fetched:
         """Ask for something, following redirects.
 
@@ -96,6 +97,7 @@ class Fetcher:
             headers: request header fields; they stay behind where a redirect leads to another host.
             body: what is sent.
             seconds: how long it may take, where that is not as usual.
+            max_bytes: how large the answer may be, where that is not as usual.
 
         Raises:
             FetchError: the address is not allowed, or the server did not give a usable answer.
@@ -103,7 +105,7 @@ class Fetcher:
         longest = self._max_seconds if seconds is None else seconds
         try:
             async with asyncio.timeout(longest):
-                return await self._follow(method, url, headers, body)
+                return await self._follow(method, url, headers, body, max_bytes or self._max_bytes)
         except TimeoutError:
             why = f"{_shown(url)} did not answer in full within {longest:g} seconds"
             raise FetchError("too_slow", why) from None
@@ -132,12 +134,12 @@ class Fetcher:
             raise FetchError("unreachable", f"{_shown(url)} broke off: {error}") from error
 
     async def _follow(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_bytes: int
     ) -> Fetched:
         current, moved_to = url, None
         always_permanent = True
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._once(method, current, headers, body)
+            answer = await self._once(method, current, headers, body, max_bytes)
             location = answer.headers.get("location")
             if answer.status not in _REDIRECTS or location is None or method == "POST":
                 return Fetched(current, moved_to, answer.status, answer.headers, answer.body)
@@ -154,14 +156,14 @@ class Fetcher:
         raise FetchError("too_many_redirects", f"{url} redirects more than {MAX_REDIRECTS} times")
 
     async def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_bytes: int
     ) -> Fetched:
         async with self._pool() as pool, self._asked(pool, method, url, headers, body) as response:
             answer = _headers(response)
             content = b""
             if response.status in _WITH_BODY:
                 encoding = answer.get("content-encoding", "identity").lower()
-                content = await read_capped(response.aiter_stream(), encoding, self._max_bytes)
+                content = await read_capped(response.aiter_stream(), encoding, max_bytes)
             elif response.status >= 400:
                 content = await _beginning(response)
             return Fetched(url, None, response.status, answer, content)

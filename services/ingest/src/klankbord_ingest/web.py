@@ -128,6 +128,7 @@ class Web:
         headers: Mapping[str, str] | None = None,
         *,
         seconds: float | None = None,
+        max_bytes: int | None = None,
     ) -> Fetched:
         """Ask for something; 2xx and 304 are answers, the rest is raised.
 
@@ -139,8 +140,9 @@ class Web:
             params: what to add to its query.
             headers: request headers to add, such as `Authorization`.
             seconds: how long it may take, where that is longer than usual, as in a long poll.
+            max_bytes: how large the answer may be, where it is larger than usual (2 MiB).
         """
-        return await self._ask("GET", url, params, headers, b"", seconds)
+        return await self._ask("GET", url, params, headers, b"", seconds, max_bytes)
 
     async def get_json(
         self,
@@ -149,9 +151,10 @@ class Web:
         headers: Mapping[str, str] | None = None,
         *,
         seconds: float | None = None,
+        max_bytes: int | None = None,
     ) -> Any:
         """The JSON that is answered."""
-        return json_of(await self.get(url, params, headers, seconds=seconds))
+        return json_of(await self.get(url, params, headers, seconds=seconds, max_bytes=max_bytes))
 
     async def post(
         self,
@@ -278,11 +281,12 @@ class Web:
         headers: Mapping[str, str] | None,
         body: bytes,
         seconds: float | None,
+        max_bytes: int | None = None,
     ) -> Fetched:
         host = self._before(url)
         given = {"Accept": "application/json", **(headers or {})}
         asked = _with(url, params)
-        fetched = await self._fetcher.request(method, asked, given, body, seconds)
+        fetched = await self._fetcher.request(method, asked, given, body, seconds, max_bytes)
         self._judge(fetched, host)
         return fetched
 

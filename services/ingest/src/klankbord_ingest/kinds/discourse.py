@@ -54,6 +54,8 @@ EVENT, EVENT_ID = "X-Discourse-Event", "X-Discourse-Event-Id"
 
 PAGE_SIZE = 50
 """How many posts `/posts.json` lists at most; older versions list those of so many ids."""
+MAX_PAGE_BYTES = 8 * 1024 * 1024
+"""How large a page may be: fifty posts of the greatest length, as Markdown and as HTML."""
 MAX_TOPIC_POSTS = 1000
 """Of how many posts it is said that they are gone when their topic is deleted."""
 MOST_GONE = 100
@@ -155,7 +157,7 @@ class Discourse(Push, Pull, Backfill):
         headers = {name: value for name, value in given.items() if value and web.token}
         params = {"before": before} if isinstance(before, int) else {}
         address = f"{self.base}/posts.json"
-        document = await web.get_json(address, params, headers)
+        document = await web.get_json(address, params, headers, max_bytes=MAX_PAGE_BYTES)
         posts = document.get("latest_posts") if isinstance(document, dict) else None
         if not isinstance(posts, list):
             why = f"{address} lists no posts; is {self.base} a Discourse forum?"
