@@ -30,7 +30,9 @@ class News(PullPlatform):
             document = self.item(self.posts[asked.path.rpartition("/")[2].removesuffix(".json")])
         else:
             assert asked.path == "/api/v1/search_by_date"
-            document = {"hits": self.hits(asked.query.get("numericFilters", ""))}
+            hits = self.hits(asked.query.get("numericFilters", ""))
+            bad = [{"objectID": "3"}] if self.is_spoiled else []
+            document = {"hits": hits[: int(asked.query["hitsPerPage"])] + bad}
         return Answered(json.dumps(document).encode())
 
     def item(self, post: Post) -> dict[str, Any]:
@@ -65,8 +67,7 @@ class News(PullPlatform):
                 for hit in found
                 if (hit["created_at_i"] >= limit if is_least else hit["created_at_i"] <= limit)
             ]
-        newest = sorted(found, key=lambda hit: -hit["created_at_i"])[:100]
-        return [*newest, {"objectID": "3"}] if self.is_spoiled else newest
+        return sorted(found, key=lambda hit: -hit["created_at_i"])
 
 
 PLATFORMS = [News]

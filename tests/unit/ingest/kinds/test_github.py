@@ -401,6 +401,28 @@ async def test_a_bad_item_in_a_good_page_is_refused_alone() -> None:
     assert len(page.refused) == 1
 
 
+async def test_where_a_page_is_too_large_fewer_are_asked_for() -> None:
+    hub = Hub()
+    hub.comments = [comment(n) for n in range(1, 30)]
+    honest = hub.answering._answer
+
+    def large(asked: Asked) -> Any:
+        answer = honest(asked)
+        if int(asked.query.get("per_page", 0)) > 5:
+            raise FetchError("too_large", "is larger than is read")
+        return answer
+
+    web = Answering(large).web()
+    told: set[str] = set()
+    cursor: Any = {"at": 1, "known": {"acme/tool": {"comments": {"since": "2026-01-01T00:00:00Z"}}}}
+    while cursor["at"] == 1:
+        page = await HUB.fetch(web, cursor, NOW)
+        told |= {said.native_id for said in page.submissions if isinstance(said, PostSubmission)}
+        cursor = json.loads(json.dumps(page.cursor))
+    # all in one second, so that it goes from page to page of the smaller size
+    assert told == {f"issue_comment/{n}" for n in range(1, 30)}
+
+
 async def test_without_a_token_no_discussion_is_asked_for() -> None:
     hub = Hub()
     web = hub.answering.web()

@@ -66,7 +66,7 @@ class News:
                 for hit in found
                 if (hit["created_at_i"] >= limit if ">" in bound else hit["created_at_i"] <= limit)
             ]
-        return {"hits": sorted(found, key=lambda hit: -hit["created_at_i"])[:100]}
+        return {"hits": sorted(found, key=lambda hit: -hit["created_at_i"])[:50]}
 
     async def round(self, cursor: Any, now: datetime = NOW) -> tuple[list[str], Any]:
         told: list[str] = []

@@ -253,15 +253,18 @@ class GitHub(Push, Pull, Backfill):
             "sort": "updated",
             "direction": "asc" if since else "desc",
             "since": since or "",
-            "page": number,
         }
         headers = _headers(web)
         if etag := state.get("etag"):
             headers["If-None-Match"] = etag
         address = f"{self.api}/repos/{round_.repository}/{round_.part.path}"
-        for size in PAGE_SIZES:
+        sizes = [size for size in PAGE_SIZES if size <= int(state.get("size", PAGE_SIZES[0]))]
+        for size in sizes:
+            # pages of another size are other pages
+            number = number if size == sizes[0] else 1
+            asked = {**params, "page": number, "per_page": size}
             try:
-                fetched = await web.get(address, {**params, "per_page": size}, headers)
+                fetched = await web.get(address, asked, headers)
                 break
             except FetchError as error:
                 if error.code != "too_large" or size == PAGE_SIZES[-1]:
@@ -283,6 +286,8 @@ class GitHub(Push, Pull, Backfill):
         ]
         newest = max(moments, default=None)
         following = _following(since, number, newest, is_full=len(items) == size)
+        if "page" in following:
+            following["size"] = size
         is_done = not since or len(items) < size
         if is_done and following.get("since") == since and (said := fetched.headers.get("etag")):
             following["etag"] = said

@@ -33,7 +33,8 @@ from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
 
 SITE = "https://news.ycombinator.com"
-PAGE_SIZE = 100
+PAGE_SIZE = 50
+"""How many hits are asked for at once, so that long ones are no too large an answer."""
 OVERLAP_SECONDS = 600
 """How much is asked for again in each round: the search learns of an item a little late."""
 SETTLED = timedelta(hours=2, minutes=15)
@@ -108,7 +109,7 @@ class HackerNews(Pull, Backfill):
         return gathered(reversed(hits), lambda hit: [hit_said(hit)], following, more=is_full)
 
     async def _found(self, web: Web, since: object, upper: object) -> list[Any]:
-        """At most a hundred hits in that span of seconds, the newest first."""
+        """At most fifty hits in that span of seconds, the newest first."""
         span = [f"created_at_i>={since}"] if isinstance(since, int) else []
         span += [f"created_at_i<={upper}"] if isinstance(upper, int) else []
         address = f"{str(self.search_url).rstrip('/')}/search_by_date"

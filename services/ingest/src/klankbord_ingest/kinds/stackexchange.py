@@ -98,7 +98,8 @@ class StackExchange(Pull, Backfill):
         given = cursor.get("since", begin)
         since = given if isinstance(given, int) else None
         number = _number(cursor.get("page")) or 1
-        document = await self._asked(web, str(filter_), since, number)
+        most = _number(cursor.get("size")) or PAGE_SIZES[0]
+        document, number, size = await self._asked(web, str(filter_), since, number, most)
         questions = document["items"]
         page = gathered(
             questions if since is not None else reversed(questions),
@@ -112,7 +113,8 @@ class StackExchange(Pull, Backfill):
         following: dict[str, Any] = {"filter": filter_}
         if is_more and since is not None:
             hops = number >= MOST_PAGES and newest > since
-            following |= {"since": newest} if hops else {"since": since, "page": number + 1}
+            page_after = {"since": since, "page": number + 1, "size": size}
+            following |= {"since": newest} if hops else page_after
         else:
             following["since"] = max(newest - OVERLAP_SECONDS, since or 0)
         backoff = document.get("backoff")
@@ -132,8 +134,9 @@ class StackExchange(Pull, Backfill):
             raise FetchError("bad_answer", f"{self.api}/filters/create made no filter") from None
 
     async def _asked(
-        self, web: Web, filter_: str, since: int | None, number: int
-    ) -> dict[str, Any]:
+        self, web: Web, filter_: str, since: int | None, number: int, most: int
+    ) -> tuple[dict[str, Any], int, int]:
+        """A page of questions, its number, and of how many questions it is."""
         params: dict[str, str | int] = {
             "site": self.site,
             "sort": "activity",
@@ -142,15 +145,21 @@ class StackExchange(Pull, Backfill):
             "tagged": ";".join(self.tags),
             "q": self.query or "",
             "filter": filter_,
-            "page": number,
         }
-        for size in PAGE_SIZES:
+        sizes = [size for size in PAGE_SIZES if size <= most]
+        for size in sizes[:-1]:
+            # pages of another size are other pages
+            number = number if size == sizes[0] else 1
             try:
-                return await self._json(web, "/search/advanced", {**params, "pagesize": size})
+                asked = {**params, "page": number, "pagesize": size}
+                return await self._json(web, "/search/advanced", asked), number, size
             except FetchError as error:
-                if error.code != "too_large" or number > 1 or size == PAGE_SIZES[-1]:
+                if error.code != "too_large":
                     raise
-        raise AssertionError("unreachable")
+        size = sizes[-1]
+        number = number if len(sizes) == 1 else 1
+        asked = {**params, "page": number, "pagesize": size}
+        return await self._json(web, "/search/advanced", asked), number, size
 
     async def _json(self, web: Web, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         document = await web.get_json(self.api + path, {**params, "key": web.secret("key")})

@@ -29,7 +29,8 @@ from klankbord_ingest.kind import (
 from klankbord_ingest.linked import links_in_text
 from klankbord_runtime.yamlfile import Duration
 
-PAGE_SIZE = 100
+PAGE_SIZE = 50
+"""How many threads are asked for at once, so that long ones are no too large an answer."""
 MOST_KNOWN = 300
 """Of how many threads it is known how many answers they had."""
 
