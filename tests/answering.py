@@ -1,13 +1,15 @@
 """A web of prepared answers, for kinds that ask: the real `Web`, without a socket."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from klankbord_ingest.fetch import Fetched, Fetcher
-from klankbord_ingest.kind import Request, Web
+from klankbord_ingest.kind import PostSubmission, Request, Told, Web
+from klankbord_ingest.sequence import History, NewVersion, place, version_of
 from klankbord_ingest.web import Hosts
 
 
@@ -80,3 +82,36 @@ def posted(document: Any, **headers: str) -> Request:
         (name.replace("_", "-").lower().encode(), value.encode()) for name, value in named.items()
     ]
     return Request("POST", "", {}, raw, body)
+
+
+class Kept:
+    """What ingest keeps of posts that are told in several ways, in its own order of versions."""
+
+    def __init__(self) -> None:
+        self._histories: dict[str, History] = {}
+        self._texts: dict[str, tuple[int, str]] = {}
+
+    def hear(self, submissions: Iterable[Told], now: datetime, *, is_history: bool = False) -> int:
+        """Hear posts; how many of them are new versions."""
+        new = 0
+        for said in submissions:
+            if not isinstance(said, PostSubmission):
+                continue
+            author = None if said.attributed_to is None else said.attributed_to.id
+            version = version_of(said, now, is_history=is_history, author=author)
+            verdict = place(self._histories.get(said.native_id, History()), version)
+            if isinstance(verdict, NewVersion):
+                new += 1
+                self._histories[said.native_id] = verdict.history
+                if verdict.sequence >= self._texts.get(said.native_id, (-1, ""))[0]:
+                    self._texts[said.native_id] = (verdict.sequence, said.text)
+        return new
+
+    @property
+    def standing(self) -> dict[str, str]:
+        """The posts that stand, and what they say."""
+        return {
+            native_id: self._texts[native_id][1]
+            for native_id, history in self._histories.items()
+            if history.operation != "delete"
+        }

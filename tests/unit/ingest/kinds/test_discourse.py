@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering import Answering, Asked, posted
+from answering import Answering, Asked, Kept, posted
 
 from klankbord_ingest.kind import (
     DepartureSubmission,
@@ -237,6 +237,61 @@ def test_what_it_did_not_sign_is_refused(
 ) -> None:
     with pytest.raises(UnsignedError):
         verified(body, keys, **headers)
+
+
+def at(minutes: int) -> str:
+    return f"2026-11-20T10:{minutes:02}:00Z"
+
+
+def test_what_is_told_in_two_ways_is_one_post_through_its_whole_life() -> None:
+    kept = Kept()
+
+    def hear(said: dict[str, Any], event: str = "", now: datetime = NOW) -> int:
+        page = FORUM.read(posted({"post": said}, X_Discourse_Event=event), SOURCE, now)
+        return kept.hear(page.submissions, now)
+
+    assert hear(post(), "post_created") == 1
+    # a preview of a link was put into the HTML since; nobody edited it
+    assert hear(post(cooked="<p>Hello</p><aside class='onebox'>A title</aside>")) == 0
+    assert hear(post()) == 0
+    # within the first minutes an edit counts no revision
+    ninja = post(raw="Hello, all", updated_at=at(2))
+    assert hear(ninja) == 1
+    assert hear(ninja, "post_edited") == 0
+    later = post(raw="Hello, everybody", updated_at=at(30), version=2)
+    assert hear(later, "post_edited") == 1
+    assert hear(ninja, "post_edited") == 0  # sent again, late
+    assert hear(later) == 0
+    assert kept.standing == {"17/1": "Hello, everybody"}
+    # deleted by staff, which moves no `updated_at`, and recovered
+    gone = later | {"deleted_at": at(40)}
+    assert hear(gone, "post_destroyed") == 1
+    assert hear(gone, "post_destroyed") == 0
+    assert kept.standing == {}
+    back = NOW.replace(minute=5)
+    assert hear(later, "post_recovered", back) == 1
+    assert hear(later) == 0
+    assert hear(gone, "post_destroyed", NOW.replace(minute=6)) == 0  # sent again, late
+    assert kept.standing == {"17/1": "Hello, everybody"}
+    # taken back by its author, which is an edit and a delete, and recovered by them
+    stub = later | {"raw": "(post deleted by author)", "updated_at": at(50), "version": 3}
+    hear(stub, "post_edited")
+    assert hear(stub | {"user_deleted": True}, "post_destroyed", NOW.replace(minute=10)) >= 0
+    hear(post(deleted_at="2026-11-22T13:00:00Z"), "post_destroyed", NOW.replace(hour=13))
+    assert kept.standing == {}
+
+
+async def test_a_post_that_only_asking_saw_go_comes_back_by_asking() -> None:
+    forum, kept = Forum(post(1), post(2)), Kept()
+    cursor: Any = {}
+    for listed in ([1, 2], [2], [2], [1, 2], [1, 2]):
+        forum.posts = {100 + number: post(number) for number in listed}
+        more = True
+        while more:
+            page = await FORUM.fetch(forum.answering.web(), cursor, datetime.now(UTC))
+            kept.hear(page.submissions, datetime.now(UTC))
+            cursor, more = json.loads(json.dumps(page.cursor)), page.more
+        assert set(kept.standing) == {f"17/{number}" for number in listed}
 
 
 class Forum:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering import Answer, Answering, Asked, posted
+from answering import Answer, Answering, Asked, Kept, posted
 
 from klankbord_ingest.kind import (
     FetchError,
@@ -365,6 +365,52 @@ async def test_asking_and_telling_say_the_same() -> None:
         "issue_comment", "edited", issue=issue(), comment=hub.comments[0], changes={"body": {}}
     ).submissions
     assert asked == said
+
+
+async def test_an_issue_that_is_told_in_two_ways_is_one_through_its_whole_life() -> None:
+    kept, hub = Kept(), Hub()
+
+    async def asked() -> int:
+        cursor: Any = {"known": {"acme/tool": {"issues": {"since": "2026-11-20T10:30:00Z"}}}}
+        page = await HUB.fetch(hub.answering.web(), cursor, NOW)
+        return kept.hear(page.submissions, NOW)
+
+    first = issue(1, updated_at="2026-11-20T11:00:00Z")
+    assert kept.hear(heard("issues", "opened", issue=issue(1)).submissions, NOW) == 1
+    hub.issues = [first]  # a comment moved its `updated_at`
+    assert await asked() == 0
+    edited = issue(1, body="Now!", updated_at="2026-11-20T12:00:00Z")
+    said = heard("issues", "edited", issue=edited, changes={"body": {}})
+    assert kept.hear(said.submissions, NOW) == 1
+    hub.issues = [edited | {"updated_at": "2026-11-20T13:00:00Z"}]
+    assert await asked() == 0
+    hub.issues = [issue(1, updated_at="2026-11-20T14:00:00Z")]  # back to what it was; not told
+    assert await asked() == 1
+    assert kept.standing == {"55#1": issue(1)["body"]}
+    assert kept.hear(said.submissions, NOW) == 0  # sent again, late
+    gone = heard("issues", "deleted", issue=edited)
+    assert kept.hear(gone.submissions, NOW) == 1
+    assert kept.hear(gone.submissions, NOW) == 0
+    assert await asked() == 0  # a page that was read before it was deleted
+    assert kept.standing == {}
+
+
+async def test_a_discussion_that_is_told_in_two_ways_is_one() -> None:
+    kept = Kept()
+    discussion = issue(3, title="How do I?", body="How?", labels=[])
+    reply = comment(1, body="How?", parent_id=None)
+    told = heard("discussion", "created", discussion=discussion).submissions
+    assert kept.hear(told, NOW) == 1
+    told = heard("discussion_comment", "created", discussion=discussion, comment=reply).submissions
+    assert kept.hear(told, NOW) == 1
+    hub = Hub()
+    hub.discussions = [node(3, "2026-11-20T10:00:00Z")]
+    page = await HUB.fetch(hub.answering.web(token="secret-token"), {"at": 3, "known": {}}, NOW)
+    assert kept.hear(page.submissions, NOW) == 1  # the answer, which nobody told
+    assert set(kept.standing) == {"55#3", "discussion_comment/1", "discussion_comment/2"}
+    author = page.submissions[0].attributed_to
+    assert author
+    assert author.id == "7"
 
 
 async def test_a_long_silence_is_made_up_for_page_by_page() -> None:

@@ -1,19 +1,22 @@
 """Hacker News: what a search finds, and what becomes of it while it may be changed."""
 
 import json
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from answering import Answering, Asked
 
-from klankbord_ingest.kind import FetchError, PostSubmission
+from klankbord_ingest.kind import FetchError, PostSubmission, gathered
 from klankbord_ingest.kinds.hackernews import HackerNews, hit_said, item_said
 from klankbord_ingest.submission import PostSubmission as Post
 
 NEWS = HackerNews.model_validate(
     {"kind": "hackernews", "name": "hn", "community": "demo", "query": "klankbord"}
 )
+REAL = Path(__file__).resolve().parents[5] / "shared/real/payloads/hackernews"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 START = int(NOW.timestamp()) - 3600
 
@@ -166,3 +169,16 @@ async def test_a_bad_hit_is_refused_alone_and_a_bad_answer_said() -> None:
     assert (len(page.submissions), len(page.refused)) == (1, 2)
     with pytest.raises(FetchError):
         await NEWS.fetch(Answering(lambda asked: []).web(), {}, NOW)
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="has no real payloads here")
+def test_the_items_of_the_official_documentation_are_read() -> None:
+    shown = re.findall(r"```javascript\n(.*?)```", (REAL / "README.md").read_text(), re.DOTALL)
+    items = [json.loads(one) for one in shown if one.lstrip().startswith("{")]
+    items = [one for one in items if "type" in one]
+    page = gathered(items, lambda one: [item_said(str(one["id"]), one, None)])
+    assert not page.refused
+    assert page.passed_over == {"option": 1}
+    names = {said.name for said in page.submissions if isinstance(said, PostSubmission)}
+    assert "My YC app: Dropbox - Throw away your USB drive" in names
+    assert len(page.submissions) == 5

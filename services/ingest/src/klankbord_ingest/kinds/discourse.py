@@ -224,7 +224,9 @@ class Walk:
         listed = {number: _row(post) for number, post in rows.items()}
         if before is not None:
             listed = {number: row for number, row in listed.items() if number < before}
-        lowest = min(listed, default=None)
+        # An empty page says that nothing is left beneath, in older versions among so many ids. Of
+        # an empty forum nothing is believed: it may be closed to whoever asks.
+        lowest = min(listed, default=None if before is None else before - PAGE_SIZE)
         missed = [
             number
             for number in self._known

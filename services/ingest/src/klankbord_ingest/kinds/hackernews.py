@@ -176,6 +176,8 @@ def item_said(number: str, item: dict[str, Any] | None, story: Any) -> Mapping[s
         raise PassedOver("unknown")
     if item.get("deleted") or item.get("dead"):
         return {"nativeId": str(number), "operation": "delete"}
+    if item["type"] == "pollopt":
+        raise PassedOver("option")  # one of the answers of a poll
     is_comment = item["type"] == "comment"
     said = _said(
         number,
