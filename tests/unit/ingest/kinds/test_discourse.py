@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from answering import Answering, Asked, Kept, posted
+from pydantic import ValidationError
 
 from klankbord_ingest.kind import (
     DepartureSubmission,
@@ -436,3 +437,16 @@ def test_the_posts_of_the_official_examples_are_read() -> None:
     assert told(updated, "").operation == "update"
     assert told(created).operation == "create"
     assert told(shown).text.startswith("(Replace this first paragraph")
+
+
+def test_a_secret_is_needed_only_for_webhooks() -> None:
+    given = {"kind": "discourse", "name": "forum", "community": "demo", "url": "https://f.example"}
+    both = Discourse.model_validate(given)
+    assert both.needs(both.secrets["signature"])
+    assert not both.needs(both.secrets["token"])
+    asked = Discourse.model_validate({**given, "webhook": False})
+    assert asked.uses("pull")
+    assert not asked.uses("push")
+    assert not asked.needs(asked.secrets["signature"])
+    with pytest.raises(ValidationError, match="never heard"):
+        Discourse.model_validate({**given, "webhook": False, "ask": False})

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from answering import Answer, Answering, Asked, Kept, posted
+from pydantic import ValidationError
 
 from klankbord_ingest.kind import (
     FetchError,
@@ -519,3 +520,16 @@ def test_every_real_payload_is_read_as_a_reader_would() -> None:
     assert counted["issues create"] >= 1
     assert counted["star InteractionSubmission"] >= 1
     assert counted["issue_comment delete"] >= 1
+
+
+def test_a_secret_is_needed_only_for_webhooks() -> None:
+    given = {"kind": "github", "name": "hub", "community": "demo"}
+    both = GitHub.model_validate(given)
+    assert both.needs(both.secrets["signature"])
+    assert not both.needs(both.secrets["token"])
+    asked = GitHub.model_validate({**given, "webhook": False, "repositories": ["acme/tool"]})
+    assert asked.uses("pull")
+    assert not asked.uses("push")
+    assert not asked.needs(asked.secrets["signature"])
+    with pytest.raises(ValidationError, match="never heard"):
+        GitHub.model_validate({**given, "webhook": False})

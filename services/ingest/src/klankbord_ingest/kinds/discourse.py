@@ -22,9 +22,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, HttpUrl
+from pydantic import Field, HttpUrl, model_validator
 
 from klankbord_ingest.kind import (
     Backfill,
@@ -75,8 +75,9 @@ class Discourse(Push, Pull, Backfill):
 
     secrets: ClassVar[dict[str, Secret]] = {
         "signature": Secret(
-            "the secret of the webhook: Admin › Advanced › Webhooks, a random text of your own",
-            is_required=False,
+            "the secret of the webhook: Admin › Advanced › Webhooks, a random text of your own; "
+            "with `webhook: false` none is needed",
+            way="push",
         ),
         "token": Secret(
             "an API key: Admin › Advanced › API keys, for a single user, read-only; needed where "
@@ -88,10 +89,20 @@ class Discourse(Push, Pull, Backfill):
     kind: Literal["discourse"]
     url: HttpUrl
     """Where people read the forum."""
+    webhook: bool = True
+    """Whether it sends webhooks."""
+    ask: bool = True
+    """Whether it is asked for its newest posts."""
     api_username: Line | None = None
     """Whom to ask as, where the API key is one for all users."""
     recheck: Annotated[int, Field(ge=PAGE_SIZE, le=300)] = PAGE_SIZE
     """How many of the newest posts are looked at again in each round, for edits and deletes."""
+
+    @model_validator(mode="after")
+    def _is_listened_to(self) -> Self:
+        if not self.webhook and not self.ask:
+            raise ValueError("is never heard; leave `webhook` or `ask` to be true")
+        return self
 
     @property
     def base(self) -> str:
@@ -107,6 +118,10 @@ class Discourse(Push, Pull, Backfill):
     def place(self) -> str:
         """Another address is another forum."""
         return self.base
+
+    def uses(self, way: str) -> bool:
+        """Webhooks, asking, or both."""
+        return self.webhook if way == "push" else self.ask
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> str | None:  # noqa: ARG002  no time is signed
         """Check the signature; Discourse sends none where the webhook has no secret."""

@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, HttpUrl, StringConstraints
+from pydantic import Field, HttpUrl, StringConstraints, model_validator
 
 from klankbord_ingest.kind import (
     Backfill,
@@ -137,8 +137,9 @@ class GitHub(Push, Pull, Backfill):
 
     secrets: ClassVar[dict[str, Secret]] = {
         "signature": Secret(
-            "the secret of the webhook: Settings › Webhooks, a random text of your own",
-            is_required=False,
+            "the secret of the webhook: Settings › Webhooks, a random text of your own; with "
+            "`webhook: false` none is needed",
+            way="push",
         ),
         "token": Secret(
             "a fine-grained token that may read issues, pull requests and discussions: Settings › "
@@ -150,8 +151,16 @@ class GitHub(Push, Pull, Backfill):
     kind: Literal["github"]
     url: HttpUrl = HttpUrl(PUBLIC)
     """Where people read it; an Enterprise Server has an address of its own."""
+    webhook: bool = True
+    """Whether it sends webhooks."""
     repositories: Annotated[tuple[Repository, ...], Field(max_length=50)] = ()
     """Which are asked, as `owner/name`. Webhooks are heard of whatever sends them."""
+
+    @model_validator(mode="after")
+    def _is_listened_to(self) -> Self:
+        if not self.webhook and not self.repositories:
+            raise ValueError("is never heard; name `repositories`, or leave `webhook` to be true")
+        return self
 
     @property
     def base(self) -> str:
@@ -180,7 +189,7 @@ class GitHub(Push, Pull, Backfill):
 
     def uses(self, way: str) -> bool:
         """GitHub is asked only where it is said for which repositories."""
-        return way != "pull" or bool(self.repositories)
+        return self.webhook if way == "push" else bool(self.repositories)
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> str | None:  # noqa: ARG002  no time is signed
         """Check the signature; a redelivery has the name of the delivery that it repeats."""
