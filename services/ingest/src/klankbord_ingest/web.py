@@ -384,6 +384,8 @@ def _said(answer: Fetched) -> str:
         document = json.loads(answer.body[:10_000])
     except (ValueError, RecursionError):
         return ""
+    if isinstance(document, dict) and isinstance(document.get("error"), dict):
+        document = document["error"]  # as Google and Meta nest it
     if not isinstance(document, dict):
         return ""
     names = ("message", "error_description", "error_message", "error", "msg")

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from answering import Answering, Asked
+from answering import Answer, Answering, Asked
 from pydantic import ValidationError
 
-from klankbord_ingest.kind import FetchError, PostSubmission, gathered
+from klankbord_ingest.kind import FetchError, PostSubmission, Web, gathered
 from klankbord_ingest.kinds.youtube import YouTube, comment_said, thread_said
 from klankbord_ingest.submission import PostSubmission as Post
+from klankbord_ingest.web import LaterError, RefusedTokenError
 
 CHANNEL = "UC_x5XG1OV2P6uZZ5FSM9Ttw"
 TUBE = YouTube.model_validate(
@@ -156,6 +157,17 @@ async def test_a_bad_thread_is_refused_alone_and_a_bad_answer_said() -> None:
     assert (len(page.submissions), len(page.refused)) == (1, 2)
     with pytest.raises(FetchError):
         await TUBE.fetch(Answering(lambda asked: {"error": "no"}).web(), {}, NOW)
+
+
+async def test_a_spent_quota_is_waited_for_and_another_refusal_told() -> None:
+    def refusing(message: str) -> Web:
+        said = {"error": {"code": 403, "message": message}}
+        return Answering(lambda asked: Answer(said, 403)).web(token="key-of-google")
+
+    with pytest.raises(LaterError, match="exceeded your"):
+        await TUBE.fetch(refusing("you have exceeded your quota"), {}, NOW)
+    with pytest.raises(RefusedTokenError, match="has disabled comments"):
+        await TUBE.fetch(refusing("The video has disabled comments."), {}, NOW)
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="has no real payloads here")

@@ -55,7 +55,7 @@ class StackExchange(Pull, Backfill):
     site: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,99}$")] = "stackoverflow"
     """The site as the API calls it: `stackoverflow`, `askubuntu`, `nl.stackoverflow`, …"""
     tags: Annotated[tuple[Line, ...], Field(max_length=5)] = ()
-    """A question has to have all of them."""
+    """A question has at least one of them."""
     query: Line | None = None
     """Words that have to occur in the question."""
     every: Duration = timedelta(minutes=15)

@@ -27,10 +27,13 @@ from klankbord_ingest.kind import (
     gathered,
 )
 from klankbord_ingest.linked import links_in_text
+from klankbord_ingest.web import LaterError, RefusedTokenError
 from klankbord_runtime.yamlfile import Duration
 
 PAGE_SIZE = 50
 """How many threads are asked for at once, so that long ones are no too large an answer."""
+QUOTA_WAIT = timedelta(hours=1)
+"""How long nothing is asked once the day's quota is spent; then it is tried again."""
 MOST_KNOWN = 300
 """Of how many threads it is known how many answers they had."""
 
@@ -183,7 +186,13 @@ class YouTube(Pull, Backfill):
 
     async def _json(self, web: Web, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         headers = {"X-Goog-Api-Key": web.token}
-        document = await web.get_json(self.api + path, params, headers)
+        try:
+            document = await web.get_json(self.api + path, params, headers)
+        except RefusedTokenError as error:
+            if "quota" not in str(error).lower():
+                raise
+            # 403 `quotaExceeded`; it begins anew at midnight in California
+            raise LaterError("too_many_requests", str(error), QUOTA_WAIT) from error
         if not isinstance(document, dict) or not isinstance(document.get("items"), list):
             raise FetchError("bad_answer", f"{self.api}{path} lists nothing")
         return document
