@@ -8,8 +8,9 @@ import base64
 import hashlib
 import hmac
 import json
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,16 @@ class Synapse:
         if self.process.returncode is None:
             self.process.kill()
         await self.process.wait()
+
+    def waiting(self) -> set[str]:
+        """The events that it keeps on disk until the application service takes them.
+
+        It moves on as soon as it has them in memory: what it has there alone when it is killed is
+        never sent.
+        """
+        with closing(sqlite3.connect(f"file:{self.folder}/homeserver.db?mode=ro", uri=True)) as own:
+            rows = own.execute("select event_ids from application_services_txns").fetchall()
+        return {event for (ids,) in rows for event in json.loads(ids)}
 
     async def call(
         self, method: str, path: str, token: str = "", document: Any = None

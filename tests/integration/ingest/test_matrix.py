@@ -250,6 +250,8 @@ async def test_what_is_said_in_a_room_is_heard_once_by_push_and_by_sync(
     await here.begin("push", "sync")
     first = await ann.say(room, FIRST_WORDS)
     await ann.edit(room, first, "How do I export all my data?")
+    # homeservers take it, clients do not show it
+    forged = await bob.edit(room, first, "I hate this product")
     spam = await bob.say(room, "Cheap watches")
     await ann.redact(room, spam)
     thread = {"rel_type": "m.thread", "event_id": first, "is_falling_back": True}
@@ -271,6 +273,7 @@ async def test_what_is_said_in_a_room_is_heard_once_by_push_and_by_sync(
         ("create", FIRST_WORDS),
         ("update", "How do I export all my data?"),
     ]
+    assert not await here.posts(forged)
     assert [one.data.operation for one in await here.posts(spam)] == ["create", "delete"]
     [answer] = await here.posts(reply)
     assert (answer.data.context, answer.data.in_reply_to) == (first, first)
@@ -338,13 +341,19 @@ async def test_nothing_is_lost_or_doubled_when_either_side_goes_away(
     said = [await ann.say(room, f"before {number}") for number in range(2)]
     await here.heard(*said)
     await here.end()
-    said += await asyncio.gather(*(ann.say(room, f"away {number}") for number in range(12)))
-    await here.begin(listening)
-    said += [await ann.say(room, f"back {number}") for number in range(2)]
+    away = await asyncio.gather(*(ann.say(room, f"away {number}") for number in range(12)))
+    if listening == "push":
+        await eventually(lambda: synapse.waiting() >= set(away))
     await synapse.kill()
     await synapse.start()
-    said += [await ann.say(room, f"after {number}") for number in range(2)]
+    await here.begin(listening)
+    said += [*away, await ann.say(room, "back")]
     await here.heard(*said)
+    if listening == "sync":  # and while it is asked
+        await synapse.kill()
+        await synapse.start()
+        said.append(await ann.say(room, "after"))
+        await here.heard(*said)
     heard = Counter(one.data.native_id for one in await here.posts())
     assert heard == Counter(said)
 
@@ -368,3 +377,39 @@ async def test_history_is_brought_in_with_the_token_of_the_application_service(
     assert [one.data.operation for one in await here.posts(second)] == ["create"]
     assert {one.data.operation for one in await here.posts(first)} == {"create", "update"}
     assert len(await here.posts()) == 3
+
+
+@pytest.mark.trial
+async def test_nothing_is_lost_or_doubled_while_both_sides_come_and_go(
+    here: Here, members: dict[str, Member], room: str, synapse: Synapse
+) -> None:
+    """Both ways at once, and four rounds of it: the homeserver is killed while members talk."""
+    ways = ("push", "sync")
+    said: list[str] = []
+
+    async def talk(name: str) -> None:
+        """Say something all the time, and again what the homeserver did not confirm."""
+        for number in range(150):
+            while True:
+                try:
+                    said.append(await members[name].say(room, f"{name} {number}"))
+                    break
+                except (httpx.TransportError, homeserver.RefusedError):
+                    await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
+
+    await here.begin(*ways)
+    async with asyncio.TaskGroup() as talking:
+        for name in ("ann", "bob"):
+            talking.create_task(talk(name))
+        for _ in range(4):
+            await asyncio.sleep(2)
+            await synapse.kill()
+            await synapse.start()
+            await here.end()
+            await asyncio.sleep(1)
+            await here.begin(*ways)
+    await here.heard(*said)
+    heard = Counter(one.data.native_id for one in await here.posts())
+    assert not set(said) - set(heard)
+    assert set(heard.values()) == {1}
