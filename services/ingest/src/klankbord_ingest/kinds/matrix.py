@@ -320,6 +320,8 @@ class Matrix(Push, Stream, Backfill):
 
         https://spec.matrix.org/latest/client-server-api/#room-event-format
         """
+        if event["type"] not in HEARD:
+            raise PassedOver("no_post")
         if event["room_id"] not in self.rooms:
             raise PassedOver("other_room")
         match event["type"]:
@@ -333,8 +335,6 @@ class Matrix(Push, Stream, Backfill):
                 yield _membership(event)
             case "m.room.encrypted":
                 raise PassedOver("encrypted")
-            case _:
-                raise PassedOver("no_post")
 
     def _message(self, event: Event) -> Said:
         content = event["content"]
