@@ -236,6 +236,11 @@ class Push(SourceEntry, ABC):
     accepted: ClassVar[Reply | None] = None
     """What is answered once all is committed; None says how many were received (202)."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody may send to this source, because whoever sends can keep no secret."""
+        return False
+
     @abstractmethod
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> str | None:
         """Check that the platform sent this, over the raw bytes.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from klankbord_ingest.keys import SourceKeys
 from klankbord_ingest.kind import Page, RefusedError, Reply, Request, UnsignedError
 from klankbord_ingest.kinds.plausible import Plausible
 from klankbord_ingest.kinds.umami import Umami
@@ -146,6 +147,18 @@ def test_browsers_may_send_only_where_the_entry_says_so() -> None:
         verify(CLOSED, request(origin="https://www.example.org"))
     with pytest.raises(UnsignedError, match="browsers may not send here"):
         verify(CLOSED, request(), SECRET)
+
+
+def test_a_source_that_browsers_may_not_send_to_is_disabled_without_a_secret() -> None:
+    keys = SourceKeys(None, {}, b"decoy")
+    sources = [
+        source_of(entry.model_copy(update={"name": name}), COMMUNITY)
+        for name, entry in (("open", SITE), ("closed", CLOSED))
+    ]
+    keys.refresh(sources)
+    assert keys.of("open") == {"signature": ()}
+    assert list(keys.disabled) == ["closed"]
+    assert "openssl rand -hex 32" in keys.disabled["closed"]
 
 
 def test_a_server_bears_the_secret() -> None:

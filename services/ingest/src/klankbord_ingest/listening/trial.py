@@ -62,7 +62,8 @@ async def try_out(
         return [Finding(ok=False, what=disabled, advice="it is read again within ten seconds")]
     found: list[Finding] = []
     if isinstance(entry, Push) and entry.uses("push"):
-        found.append(Finding(ok=True, what=f"it may send to {address}; its secret is in place"))
+        who = "anybody may: nothing is signed" if entry.is_open else "its secret is in place"
+        found.append(Finding(ok=True, what=f"it may send to {address}; {who}"))
     if isinstance(entry, Pull) and entry.uses("pull"):
         found.append(await _tried("asking", _pulled(entry, web, now), web))
     if isinstance(entry, Stream) and entry.uses("stream"):

@@ -74,7 +74,6 @@ class Receiver(Push, ABC):
         "signature": Secret(
             "a secret of your own that a server bears which forwards hits: "
             "`openssl rand -hex 32`; browsers need none",
-            is_required=False,
             min_bytes=32,
         )
     }
@@ -93,6 +92,15 @@ class Receiver(Push, ABC):
     def own_platform(self) -> str:
         """The site is the platform."""
         return self.sites[0]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether browsers send here themselves."""
+        return self.from_browsers
+
+    def needs(self, secret: Secret) -> bool:  # noqa: ARG002  it has one
+        """Whom browsers may not send to needs the secret: nobody else is heard."""
+        return not self.from_browsers
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002
         """Check the secret where one is borne, and that none is needed where none is.
