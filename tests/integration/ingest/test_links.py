@@ -143,6 +143,32 @@ NOBODY = [
 """Headers of who is no member, and what they are counted as."""
 
 
+async def test_a_source_that_is_gone_from_the_list_stops_no_click(links: Links) -> None:
+    """Nor does one that went to another community; and clicks do not make a silent forum heard."""
+    codes = [await links.code(source="forum"), await links.code(source="chat"), await links.code()]
+    told = CONFIG.replace(
+        "sources:", "  - {slug: other, name: Other, time_zone: UTC, languages: [en]}\nsources:"
+    )
+    moved = told.replace("{name: chat, community: demo", "{name: chat, community: other")
+    gone = "".join(line for line in moved.splitlines(keepends=True) if "name: forum" not in line)
+    service = links.door.service
+    async with service.database.transaction() as connection:
+        await service.files["klankbord"].apply(connection, gone.encode())
+    async with service.database.connection() as connection:
+        await service.files["klankbord"].refresh(connection)
+    for code in codes:
+        assert (await links.follow(code)).status_code == 302
+    clicks = await links.counted(3)
+    assert [click.data.source for click in clicks] == ["forum", "links", "links"]
+    assert {click.data.community for click in clicks} == {"demo"}
+    assert (
+        service.registry.get_sample_value(
+            "klankbord_ingest_submissions_total", {"source": "links", "outcome": "received"}
+        )
+        == 2
+    )
+
+
 async def test_who_is_no_member_is_led_and_not_counted(links: Links) -> None:
     code = await links.code(code="launch")
     for headers, _ in NOBODY:
@@ -316,14 +342,13 @@ async def test_links_lead_while_the_database_is_away_and_clicks_go_in_when_it_is
 async def test_a_crowd_is_led_at_once_and_counted_up_to_a_point(
     links: Links, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, most, taken = await links.code(), link_door.MOST_PER_SECOND, []
+    code, most = await links.code(), link_door.MOST_PER_SECOND
     monkeypatch.setattr(link_door, "time", SimpleNamespace(monotonic=lambda: 7.0))
+    begun = time.process_time()  # a clock on the wall would measure what else runs here
     for _ in range(most + 3):
-        begun = time.perf_counter()
         assert (await links.follow(code)).status_code == 302
-        taken.append(time.perf_counter() - begun)
-    middle = sorted(taken)[len(taken) // 2]
-    assert middle < 0.005, f"{middle * 1000:.1f} ms"
+    each = (time.process_time() - begun) / (most + 3)
+    assert each < 0.005, f"{each * 1000:.1f} ms of ours and of whoever asks"
     assert links.outcome("capped") == 3
     await links.counted(most)
 

@@ -84,7 +84,7 @@ class Sources:
             pydantic.ValidationError: a name or the platform cannot be one.
         """
         entry = ImportEntry(name=name, community=community, kind="import", platform=platform)
-        home = self.communities.get(community) or self._unlisted(community)
+        home = self.community(community)
         listed = self.by_name.get(name)
         if listed is None:
             return Source(name, home, "import", entry.platform or name, "attested")
@@ -95,6 +95,10 @@ class Sources:
             )
         own = entry.platform or listed.platform
         return Source(name, home, "import", own, "attested", listed.language)
+
+    def community(self, slug: str) -> Community:
+        """The community of that slug, also if it is not listed."""
+        return self.communities.get(slug) or self._unlisted(slug)
 
     def _unlisted(self, community: str) -> Community:
         languages = {tag for listed in self.communities.values() for tag in listed.languages}

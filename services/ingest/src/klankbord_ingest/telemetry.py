@@ -125,6 +125,13 @@ class Telemetry:
     def heard(self, source: str, received: int, duplicate: int, erased: int) -> None:
         """Count a batch that was heard."""
         self.last_heard[source] = datetime.now(UTC)
+        self.counted(source, received, duplicate, erased)
+
+    def counted(self, source: str, received: int, duplicate: int, erased: int) -> None:
+        """Count what belongs to a source without being heard through it: clicks on its links.
+
+        A forum that went silent is silent, however many follow its links.
+        """
         self._counter(source, "received").inc(received)
         self._counter(source, "duplicate").inc(duplicate)
         self._counter(source, "erased").inc(erased)

@@ -92,7 +92,7 @@ class Clicks:
         else:
             self._done(len(some))
             self._is_losing = False
-            self._telemetry.heard(source.name, *receipt)
+            self._telemetry.counted(source.name, *receipt)
         return True
 
     def _done(self, count: int) -> None:

@@ -182,11 +182,12 @@ class LinkDoors:
         Its time is our own clock's, so it is attested, whatever is thought of the source's posts.
         """
         sources = self._sources.value
-        try:
-            source = sources.importing(link.source, link.community)
-        except LookupError:  # since it was made the source went to another community
-            source = sources.importing(OWN_SOURCE, link.community)
-        return replace(source, kind="link", published_trust="attested")
+        listed = sources.by_name.get(link.source)
+        if listed is not None and listed.community.slug == link.community:
+            return replace(listed, kind="link", published_trust="attested")
+        # since the link was made its source may have gone to another community
+        name = link.source if listed is None else OWN_SOURCE
+        return Source(name, sources.community(link.community), "link", name, "attested")
 
     # -- the operator ----------------------------------------------------------------------------
 
