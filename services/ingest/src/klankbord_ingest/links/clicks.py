@@ -50,6 +50,8 @@ class Clicks:
         self._waiting: deque[tuple[Link, InteractionSubmission]] = deque()
         self._is_writing = False
         self._is_losing = False
+        self._is_away = False
+        """Whether the database was away when it was tried last."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -62,8 +64,8 @@ class Clicks:
             self._lose(1, f"{MOST_WAITING} wait already")
 
     async def write(self) -> None:
-        """Write all that wait, unless somebody does. What fails for now is tried again."""
-        if self._is_writing:
+        """Write all that wait, unless somebody does, or the database was away a moment ago."""
+        if self._is_writing or self._is_away:
             return
         self._is_writing = True
         try:
@@ -71,6 +73,11 @@ class Clicks:
                 pass
         finally:
             self._is_writing = False
+
+    async def try_again(self) -> None:
+        """Write all that wait, also if the database was away: for a clock, not for each click."""
+        self._is_away = False
+        await self.write()
 
     async def _write_some(self) -> bool:
         """Write the first that wait, of one source; whether to go on after it."""
@@ -84,6 +91,7 @@ class Clicks:
         try:
             receipt = await self._arrivals.write(Delivery(tuple(some)), source)
         except TRANSIENT as error:
+            self._is_away = True
             log.warning("%d clicks wait: %s: %s", len(self._waiting), type(error).__name__, error)
             return False
         except Exception:  # noqa: BLE001  said by Arrivals, with its traceback

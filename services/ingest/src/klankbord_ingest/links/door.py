@@ -130,7 +130,7 @@ class LinkDoors:
             await follow_links()
 
         async def write_clicks() -> None:
-            await self._clicks.write()
+            await self._clicks.try_again()
 
         self._service.on_start(read_links)
         self._service.every(seconds=FOLLOW_EVERY)(follow_links)
