@@ -37,6 +37,7 @@ def dashboard() -> Dashboard:
             [POSTS],
             [OUTCOMES, REFUSED],
             [ANSWERS, ANSWER_TIME],
+            [CLICKS],
             [HEALTH],
         ],
         since="now-24h",
@@ -184,7 +185,7 @@ ANSWERS = lines(
 ANSWER_TIME = lines(
     "Time until the answer",
     "From the last byte of a request to its answer, for 95 of 100 requests. What is answered is on "
-    "the disk.",
+    "the disk; only whoever follows a short link (redirect) is answered before.",
     promql(
         "histogram_quantile(0.95, sum by (le, door) "
         "(rate(klankbord_ingest_request_seconds_bucket[$__rate_interval])))",
@@ -192,6 +193,18 @@ ANSWER_TIME = lines(
     ),
     unit=units.Seconds,
     steps={1: WARN},
+)
+
+CLICKS = lines(
+    "Short links followed per second",
+    "What became of requests for short links: counted as a click, or led without being counted "
+    "(programs, browsers that fetch ahead, HEAD, more at once than are counted), or not led "
+    "(unknown, disabled). Lost are clicks that were led and could not be kept.",
+    promql(
+        "sum by (outcome) (rate(klankbord_ingest_clicks_total[$__rate_interval]))",
+        "{{outcome}}",
+    ),
+    unit=units.EventsPerSecond,
 )
 
 HEALTH = on_alert(
