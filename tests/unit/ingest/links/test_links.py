@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
@@ -11,6 +13,7 @@ from klankbord_ingest.cap import Cap
 from klankbord_ingest.links import clicks as module
 from klankbord_ingest.links.book import LinkBook
 from klankbord_ingest.links.clicks import Clicks
+from klankbord_ingest.links.door import click_of
 from klankbord_ingest.links.link import CODE_LENGTH, SIGNS, Link, LinkOffer, link_of
 from klankbord_ingest.source import Source
 from klankbord_ingest.submission import InteractionSubmission, field_errors
@@ -55,6 +58,34 @@ def test_a_wrong_offer_is_told_what_is_wrong(wrong: dict[str, str], field: str, 
     (error,) = field_errors(caught.value)
     assert error.field == field
     assert told in error.why
+
+
+PARTS = [
+    "utm_campaign=",
+    "utm_medium=",
+    "pk_cpn=",
+    "%00",
+    "%ff",
+    "%0a",
+    "&",
+    "#",
+    "=",
+    "ü",
+    "\\",
+    "a",
+]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=12).map("".join))
+def test_a_click_on_whatever_link_there_may_be_can_be_told(rest: str) -> None:
+    """Whoever follows it must not see an error because of what we count."""
+    try:
+        offer = LinkOffer.model_validate({"url": f"https://e.org/?{rest}", "community": "demo"})
+    except ValidationError:
+        return
+    made = link_of(offer, lambda signs: signs[0], NOW)
+    told = click_of(made, {"referer": rest}, NOW)
+    assert (told.kind, told.url) == ("click", made.url)
 
 
 def test_the_book_keeps_what_changed_last() -> None:

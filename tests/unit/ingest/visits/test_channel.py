@@ -85,6 +85,7 @@ def test_a_campaign_is_read_from_the_query() -> None:
     assert told == Campaign(source="a", campaign="Spring sale", content="top")
     assert campaign_of("https://e.org/?pk_campaign=old").campaign == "old"
     assert campaign_of("https://e.org/?utm_campaign=first&utm_campaign=second").campaign == "first"
+    assert campaign_of("https://e.org/?utm_campaign=a%00b").campaign == "ab"
     assert campaign_of("https://e.org/?" + "a=1&" * 500) == Campaign()
 
 

@@ -156,7 +156,7 @@ class LinkDoors:
         outcome = self._outcome(request, link)
         self._telemetry.clicks.labels(outcome).inc()
         if outcome == "counted":
-            self._clicks.hold(_click(link, request.headers, datetime.now(UTC)), link)
+            self._clicks.hold(click_of(link, request.headers, datetime.now(UTC)), link)
         # after the answer: whoever follows a link does not wait for our database
         then = BackgroundTask(self._clicks.write) if outcome == "counted" else None
         return Response(
@@ -313,7 +313,7 @@ class LinkDoors:
         return b"".join(chunks)
 
 
-def _click(link: Link, headers: Mapping[str, str], now: datetime) -> InteractionSubmission:
+def click_of(link: Link, headers: Mapping[str, str], now: datetime) -> InteractionSubmission:
     """A click on that link: no word about who it was.
 
     Its id is made up here, so that it is written once, however often it must be tried.

@@ -53,7 +53,7 @@ def campaign_of(address: str) -> Campaign:
     """The campaign that an address names in its query; an empty one where it names none."""
     given: dict[str, str] = {}
     for name, value in _parameters(address):
-        given.setdefault(name.lower(), value.strip()[:MAX_ADDRESS])
+        given.setdefault(name.lower(), value.replace("\x00", "").strip()[:MAX_ADDRESS])
 
     def parameter(word: str) -> str:
         return next((given[name] for p in PREFIXES if given.get(name := p + word)), "")
