@@ -388,7 +388,7 @@ def _said(answer: Fetched) -> str:
         document = document["error"]  # as Google and Meta nest it
     if not isinstance(document, dict):
         return ""
-    names = ("message", "error_description", "error_message", "error", "msg")
+    names = ("message", "error_description", "error_message", "description", "error", "msg")
     named = (document.get(name) for name in names)
     told = next((text for text in named if isinstance(text, str) and text), "")
     return f" and says {told[:200]!r}" if told else ""
