@@ -353,12 +353,29 @@ async def test_a_channel_that_may_not_be_read_hinders_no_other() -> None:
             return RefusedTokenError("not_permitted", "403")
         return server(question)
 
-    page = await entry().fetch(
-        web_of(answer), {"newest": {THREAD: "1"}, "left": [GENERAL, THREAD]}, NOW
-    )
+    cursor: Any = {"newest": {THREAD: "1"}, "left": [GENERAL, THREAD]}
+    page = await entry().fetch(web_of(answer), cursor, NOW)
     assert "Read Message History" in page.refused[0].why
-    following = await entry().fetch(web_of(answer), page.cursor or {}, NOW)
-    assert [one.content for one in following.submissions] == ["No. 2"]  # type: ignore[union-attr]
+    assert [one.content for one in page.submissions] == ["No. 2"]  # type: ignore[union-attr]
+
+
+async def test_what_was_heard_before_trouble_is_kept() -> None:
+    server = Server(general=[said(number) for number in range(300)], thread=[said(2, THREAD)])
+    asked: list[str] = []
+
+    def answer(question: Question) -> Any:
+        if "/messages" in question.url:
+            asked.append(question.url)
+            if len(asked) == 3:
+                return LaterError("too_many_requests", "429", None)
+        return server(question)
+
+    discord, found = entry(), list[str]()
+    cursor: Any = {"newest": {GENERAL: "1", THREAD: "1"}}
+    page = await discord.fetch(web_of(answer), cursor, NOW)
+    assert (len(page.submissions), page.more) == (200, True)
+    found, _ = await all_of(discord, web_of(answer), page.cursor)
+    assert sorted(found) == sorted([*(f"No. {number}" for number in range(200, 300)), "No. 2"])
 
 
 EVENTS = {

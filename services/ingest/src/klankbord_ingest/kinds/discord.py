@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from klankbord_ingest.kind import (
     Pull,
     Secret,
     Stream,
+    Told,
     Web,
     gathered,
 )
@@ -43,6 +45,8 @@ Snowflake = Annotated[str, StringConstraints(pattern=r"^[0-9]{5,20}$")]
 VERSION = 10
 PER_PAGE = 100
 """How many messages are asked for at once: Discord's most."""
+PAGES_AT_ONCE = 5
+"""How many of these are read together, before the list of channels is asked for again."""
 MAX_PLACES = 1000
 """How many channels and threads one source follows by asking: its cursor holds a line of each."""
 MAX_FRAME = 16 * 1024 * 1024
@@ -386,18 +390,24 @@ class Discord(Stream, Pull, Backfill):
             kept = {one.id for one in followed}
             newest = {channel: known for channel, known in newest.items() if channel in kept}
         is_first = is_first or cursor.get("is_first") is True
-        if not due:
-            return Page(cursor={"newest": dict(newest)})
-        channel, *others = due
-        after = newest.get(channel) or (None if is_first else str(int(channel) - 1))
-        page, last, is_whole = await self._channel(web, channel, after, places)
-        if last or channel not in newest:
-            newest[channel] = last or channel
-        still_due = others if is_whole or after is None else due
+        pages: list[Page] = []
+        while due and len(pages) < PAGES_AT_ONCE:
+            channel, *others = due
+            after = newest.get(channel) or (None if is_first else str(int(channel) - 1))
+            try:
+                page, last, is_whole = await self._channel(web, channel, after, places)
+            except FetchError:
+                if not pages:
+                    raise
+                break  # what was heard is kept; whoever asks next is told why
+            pages.append(page)
+            if last or channel not in newest:
+                newest[channel] = last or channel
+            due = others if is_whole or after is None else due
         following: Fields = {"newest": newest}
-        if still_due:
-            following |= {"left": still_due, "is_first": is_first}
-        return replace(page, cursor=following, more=bool(still_due))
+        if due:
+            following |= {"left": due, "is_first": is_first}
+        return replace(_together(pages), cursor=following, more=bool(due))
 
     def _followed(self, places: Places) -> list[Place]:
         """Where to ask, the liveliest first."""
@@ -438,9 +448,10 @@ class Discord(Stream, Pull, Backfill):
         """
         places = dict(await self._places(web))
         left, archive = cursor.get("left"), cursor.get("archive")
-        after = str(cursor.get("after") or "") or (_snowflake(since) if since else "0")
+        start = _snowflake(since) if since else "0"
+        after = str(cursor.get("after") or start)
         if isinstance(left, list) and isinstance(archive, dict):
-            due, to_list = [_place_of(one) for one in left], dict(archive)
+            due, to_list = [_place_of(one) for one in left], _texts(archive)
         else:
             due = self._followed(places)
             to_list = {
@@ -448,25 +459,32 @@ class Discord(Stream, Pull, Backfill):
                 for place in places.values()
                 if place.kind in WITH_THREADS and self._is_followed(place, places)
             }
-        page = Page()
-        if due:
-            first, *others = due
-            places.setdefault(first.id, first)
-            page, last, is_whole = await self._channel(web, first.id, after, places)
-            due, after = (others, "") if is_whole else (due, last)
-        elif to_list:
-            channel, before = next(iter(to_list.items()))
-            due, following = await self._archived(web, channel, str(before), since)
-            to_list = {one: said for one, said in to_list.items() if one != channel}
-            if following:
-                to_list = {channel: following, **to_list}
-            after = ""
+        pages: list[Page] = []
+        while (due or to_list) and len(pages) < PAGES_AT_ONCE:
+            page = Page()
+            try:
+                if due:
+                    first, *others = due
+                    places.setdefault(first.id, first)
+                    page, last, is_whole = await self._channel(web, first.id, after, places)
+                    due, after = (others, start) if is_whole else (due, last)
+                else:
+                    channel, before = next(iter(to_list.items()))
+                    due, following = await self._archived(web, channel, before, since)
+                    others_to_list = {k: v for k, v in to_list.items() if k != channel}
+                    to_list = ({channel: following} if following else {}) | others_to_list
+                    after = start
+            except FetchError:
+                if not pages:
+                    raise
+                break  # what was heard is kept; whoever asks next is told why
+            pages.append(page)
         state: Fields = {
             "left": [_kept(place) for place in due],
             "after": after,
             "archive": to_list,
         }
-        return replace(page, cursor=state, more=bool(due or to_list))
+        return replace(_together(pages), cursor=state, more=bool(due or to_list))
 
     def _is_followed(self, place: Place, places: Places) -> bool:
         try:
@@ -748,6 +766,23 @@ def _snowflake(moment: datetime) -> str:
     """The id before every id of that moment."""
     milliseconds = int(moment.timestamp() * 1000) - FIRST_MOMENT
     return str(max(milliseconds << 22, 1) - 1)
+
+
+def _together(pages: list[Page]) -> Page:
+    """Several pages as one."""
+    passed_over: Counter[str] = Counter()
+    submissions: list[Told] = []
+    refused: list[FieldError] = []
+    for position, page in enumerate(pages):
+        submissions += page.submissions
+        refused += [
+            error
+            if error.index is None
+            else replace(error, index=position * PER_PAGE + error.index)
+            for error in page.refused
+        ]
+        passed_over.update(page.passed_over)
+    return Page(submissions, refused, passed_over)
 
 
 def _number(message: Fields) -> int:
