@@ -132,7 +132,9 @@ def test_what_slack_shows_of_a_linked_page_is_not_what_the_author_says(tmp_path:
 
 
 def test_links_and_mentions_are_told(tmp_path: Path) -> None:
-    post = content(tmp_path, text="<@U1> <@U1> <https://x.org/?a=1&amp;b=2|x> <mailto:a@x.org>")
+    long = f"<@> <https://x.org/{'a' * 2000}>"
+    text = f"<@U1> <@U1> <https://x.org/?a=1&amp;b=2|x> <mailto:a@x.org> {long}"
+    post = content(tmp_path, text=text)
     assert (post.mention, post.link) == (["U1"], ["https://x.org/?a=1&b=2"])
 
 

@@ -34,10 +34,11 @@ def _whole(found: str) -> str:
 
 
 def _each_once(links: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(_usable(links)))[:MAX_LINKS]
+    return list(dict.fromkeys(usable(links)))[:MAX_LINKS]
 
 
-def _usable(links: Iterable[str]) -> Iterator[str]:
+def usable(links: Iterable[str]) -> Iterator[str]:
+    """Those of them that have a host, and that an event has room for."""
     for link in links:
         host = link.partition("://")[2]
         if host and len(link) <= MAX_LINE:

@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 
 from klankbord_ingest.imports.archive import MAX_FILES, ExportError
 from klankbord_ingest.imports.row import Refusal, Row, Rows, validated
+from klankbord_ingest.linked import usable
 from klankbord_ingest.markup import unescaped
 from klankbord_ingest.submission import Submission
 
@@ -334,12 +335,13 @@ def _rich_words(element: Mapping[str, Any], depth: int = 0) -> str:
 
 def mentions_in(message: Mapping[str, Any]) -> list[str]:
     """The ids of the members whom a message names, each once."""
-    return [one[1:] for one in _referred_to(message) if one.startswith("@")]
+    return [one[1:] for one in _referred_to(message) if one.startswith("@") and one != "@"]
 
 
 def links_in(message: Mapping[str, Any]) -> list[str]:
     """The web addresses in a message, each once."""
-    return [unescaped(one) for one in _referred_to(message) if one.startswith(_WEB)]
+    found = (unescaped(one) for one in _referred_to(message) if one.startswith(_WEB))
+    return list(usable(found))
 
 
 def _referred_to(message: Mapping[str, Any]) -> list[str]:

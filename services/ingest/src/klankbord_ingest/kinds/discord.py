@@ -35,6 +35,7 @@ from klankbord_ingest.kind import (
     Web,
     gathered,
 )
+from klankbord_ingest.linked import links_in_text
 from klankbord_ingest.web import NotFoundError, RefusedTokenError
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
@@ -78,7 +79,6 @@ VIEW_CHANNEL = 1 << 10
 
 _SESSION_LOST = frozenset({4007, 4009})
 _REFERENCE = re.compile(r"<(@[!&]?|#|a?:\w+:)(\d+)>")
-_ADDRESS = re.compile(r"https?://[^\s<>]+[^\s<>.,:;!?'\")\]]")
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,7 @@ class Discord(Stream, Pull, Backfill):
             **_stand(message, place, places),
             "content": content,
             "mention": [one["id"] for one in _objects(message.get("mentions"))],
-            "link": list(dict.fromkeys(_ADDRESS.findall(content))),
+            "link": links_in_text(content),
             "url": f"https://discord.com/channels/{self.guild}/{channel}/{message['id']}",
         }
 

@@ -357,7 +357,7 @@ class Slack(Push, Pull, Backfill):
         that has grown. A channel's place moves on once all of it was read.
         """
         if not web.token:
-            return Page(wish=timedelta(days=1))
+            return Page(passed_over={"no_token": 1}, wish=timedelta(days=1))
         return await _Round(self, web, cursor, _ts(now)).step()
 
     async def backfill(self, web: Web, cursor: Cursor, since: datetime | None) -> Page:

@@ -33,6 +33,7 @@ from klankbord_ingest.kind import (
     gathered,
     json_body,
 )
+from klankbord_ingest.linked import usable
 from klankbord_ingest.signature import only_header
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
@@ -323,7 +324,7 @@ def _links(text: str, entities: list[Fields]) -> list[str]:
         elif one.get("type") == "url":
             address = _marked(text, one)
             found.append(address if "://" in address else f"https://{address}")
-    return found
+    return list(usable(found))
 
 
 def _tags(chat: Fields, text: str, entities: list[Fields]) -> list[str]:

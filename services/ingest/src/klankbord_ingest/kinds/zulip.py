@@ -30,6 +30,7 @@ from klankbord_ingest.kind import (
     Web,
     gathered,
 )
+from klankbord_ingest.linked import links_in_html
 from klankbord_ingest.web import LaterError, NotFoundError, json_of
 from klankbord_schemas.types import Line
 
@@ -57,7 +58,6 @@ RESOLVED = "✔ "
 LISTENED_FOR = ("message", "update_message", "delete_message", "reaction", "realm_user")
 
 _MENTION = re.compile(r'class="user-mention[^"]*"[^>]*data-user-id="(\d+)"')
-_LINK = re.compile(r'<a [^>]*href="(https?://[^"]+)"')
 
 
 @dataclass
@@ -318,7 +318,7 @@ class Zulip(Stream, Backfill):
             "contentHtml": markup,
             "tag": [one for one in (name, topic) if isinstance(one, str) and one],
             "mention": list(dict.fromkeys(_MENTION.findall(markup))),
-            "link": [one.replace("&amp;", "&") for one in _LINK.findall(markup)],
+            "link": links_in_html(markup),
             "url": f"{self._root}/#narrow/channel/{channel}/topic/"
             f"{_in_a_hash(str(message['subject']))}/near/{message['id']}",
         }
