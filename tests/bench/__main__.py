@@ -13,7 +13,7 @@ from signal import SIGTERM
 from typing import Protocol
 
 import uvloop
-from bench import capacity, consumer, growth, pipeline, queries, replicas, rules, webhook
+from bench import capacity, consumer, growth, imports, pipeline, queries, replicas, rules, webhook
 from bench.goals import GOALS
 from bench.rounds import Round, Spare, play, rows
 from bench.sizes import FULL, SHORT, TINY, Size
@@ -43,6 +43,7 @@ SCENES = (
     Scene(rules.NAMES, rules.rules),
     Scene(queries.NAMES, queries.queries),
     Scene(webhook.NAMES, webhook.webhook),
+    Scene(imports.NAMES, imports.imports),
     Scene(growth.NAMES, growth.growth),
     Scene(replicas.NAMES, replicas.replicas),
 )

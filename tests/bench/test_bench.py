@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest_asyncio
-from bench import pipeline, queries, replicas, webhook
+from bench import imports, pipeline, queries, replicas, webhook
 from bench.__main__ import SCENES
 from bench.consumer import Consumers
 from bench.goals import GOALS
 from bench.ground import Ground, ground
 from bench.growth import Growth
+from bench.imports import Imports
 from bench.pipeline import Pipeline
 from bench.queries import Queries
 from bench.replicas import Replicas
@@ -43,6 +44,8 @@ async def test_the_pipeline_and_the_door_are_measured(field: Ground) -> None:
 
         door = await Webhook(field, part.address, TINY, SEED + 1).round(webhook.NAMES)
         assert door.values["webhook_vs_bare"] > 0
+        mails = await Imports(field, part.address, TINY).round(imports.NAMES)
+        assert mails.values["import_mbox_per_s"] > 0
 
 
 async def test_consumers_are_compared_on_the_same_posts(field: Ground) -> None:
