@@ -17,7 +17,10 @@ from klankbord_ingest.feeds.entries import submissions
 from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.imports.archive import ExportError
 from klankbord_ingest.imports.csv import HeaderError, read_csv
+from klankbord_ingest.imports.discord import read_discord
 from klankbord_ingest.imports.formats import Circumstances, UnknownFormatError, open_rows
+from klankbord_ingest.imports.mapping import read_mapping
+from klankbord_ingest.imports.mastodon import read_mastodon
 from klankbord_ingest.imports.mbox import read_mailbox
 from klankbord_ingest.imports.ndjson import read_ndjson
 from klankbord_ingest.imports.row import Rows
@@ -51,8 +54,19 @@ def corpus() -> list[Hostile]:
         *(Hostile(name, "feed", body) for name, body in _feeds()),
         *(Hostile(name, "mail", body) for name, body in _mails()),
         *(Hostile(name, "slack", body) for name, body in _slack_exports()),
-        *(Hostile(name, "csv", body) for name, body in _tables()),
-        *(Hostile(name, "ndjson", body) for name, body in _lines()),
+        *(
+            Hostile(name, door, body)
+            for name, body in (*_slack_exports(), *_files(), *_long_lists())
+            for door in ("discord", "mastodon")
+        ),
+        *(Hostile(name, door, body) for name, body in _tables() for door in ("csv", "mapped csv")),
+        *(
+            Hostile(name, door, body)
+            for name, body in (*_lines(), *_json_bodies())
+            for door in ("ndjson", "mapped ndjson")
+        ),
+        *(Hostile(name, "mapped ndjson", body) for name, body in _marks()),
+        *(Hostile(name, "mapping", body) for name, body in _yaml()),
         *(Hostile(name, door, body) for name, body in _yaml() for door in ("policy", "sources")),
         *(Hostile(name, "policy", body) for name, body in _policies()),
         *(Hostile(name, "routing", body) for name, body in _routing()),
@@ -90,12 +104,19 @@ def _readers(feeds: FeedReader) -> dict[str, Reader]:
             post.model_dump_json().encode()
 
     around = Circumstances(UTC, NOW)
+    columns = "nativeId: '{nativeId}', published: '{published}', content: '{content}{a.b}'"
+    mapping = read_mapping(f"{{times: unix, markup: bbcode, fields: {{{columns}}}}}".encode())
     return {
         "feed": (feed, (UnreadableFeedError,)),
         "mail": (lambda path: all_of(read_mailbox(path)), ()),
         "slack": (lambda path: all_of(read_slack(path)), (ExportError,)),
+        "discord": (lambda path: all_of(read_discord(path)), (ExportError,)),
+        "mastodon": (lambda path: all_of(read_mastodon(path)), (ExportError,)),
         "csv": (lambda path: all_of(read_csv(path, UTC)), (HeaderError,)),
+        "mapped csv": (lambda path: all_of(read_csv(path, UTC, mapping)), (HeaderError,)),
         "ndjson": (lambda path: all_of(read_ndjson(path)), ()),
+        "mapped ndjson": (lambda path: all_of(read_ndjson(path, UTC, mapping)), ()),
+        "mapping": (lambda path: read_mapping(path.read_bytes()), (Refused,)),
         "policy": (lambda path: Judge.read(path.read_bytes()), (Refused,)),
         "routing": (lambda path: parse_rules(path.read_bytes()), (Refused,)),
         "sources": (lambda path: parse_sources(path.read_bytes()), (Refused,)),
@@ -105,6 +126,33 @@ def _readers(feeds: FeedReader) -> dict[str, Reader]:
             (UnknownFormatError, ExportError, HeaderError),
         ),
     }
+
+
+def _marks() -> Iterator[tuple[str, bytes]]:
+    """Posts in BBCode, whose marks are to be taken out."""
+    quotes = "[quote]x[/quote]"
+    for name, content in {
+        "quotes that never end": "[quote]" * 140_000,
+        "ends without quotes": "[/quote]" * 120_000,
+        "many quotes after much text": "y" * 400_000 + quotes * 30_000,
+        "quotes within quotes": "[quote]" * 60_000 + "[/quote]" * 60_000,
+        "stored marks that never end": "<r>" + "<QUOTE<s>" * 100_000,
+        "brackets": "[" * 900_000,
+    }.items():
+        yield name, json.dumps({"nativeId": "1", "published": "1", "content": content}).encode()
+
+
+def _long_lists() -> Iterator[tuple[str, bytes]]:
+    """Exports that are one long list: of Discord's messages, and of an outbox."""
+    for head in (b'{"guild":{},"channel":{},"messages":[', b'{"orderedItems":['):
+        for name, body in _json_bodies():
+            yield f"a list of: {name}", head + body + b"]}"
+        yield "a list that is spaces", head + b" ," * 3_000_000
+        yield "a text without end", head + b'{"a":"' + b"x" * 9_000_000
+        yield "deep within a list", head + b"[" * 3_000_000
+    yield "a head without end", b'{"a":"' + b"x" * 9_000_000
+    yield "a head of quotation marks", b'{"a":' + b'"messages"' * 200_000
+    yield "a head that is no object", b'1,"messages":[{}]'
 
 
 def _post(**fields: Any) -> bytes:

@@ -214,11 +214,12 @@ def _without_quotes(text: str, mark: re.Pattern[str] = _QUOTE) -> str:
             opened.append(found.start())
         elif opened:
             quotes.append((opened.pop(), found.end()))
-    kept, at = "", 0
+    kept, at = list[str](), 0
     for begin, end in sorted(quotes):
         if begin >= at:
-            kept, at = kept + text[at:begin], end
-    return (kept + text[at:]).strip()
+            kept.append(text[at:begin])
+            at = end
+    return "".join([*kept, text[at:]]).strip()
 
 
 WRITTEN: Mapping[str, Callable[[str], str]] = {

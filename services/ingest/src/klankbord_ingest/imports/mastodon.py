@@ -15,10 +15,11 @@ from klankbord_ingest.imports.archive import ExportError, files
 from klankbord_ingest.imports.json_list import JsonList, NoListError
 from klankbord_ingest.imports.meter import Meter
 from klankbord_ingest.imports.row import MAX_LINE_BYTES, Refusal, Row, Rows, validated
+from klankbord_ingest.kinds.mastodon import FEDIVERSE, links_in
 from klankbord_ingest.native_id import kept_native_id
 from klankbord_ingest.submission import Submission
 
-PLATFORM = "fediverse"
+PLATFORM = FEDIVERSE
 """One for all instances: a post is the same wherever it is seen."""
 PUBLIC = frozenset({"https://www.w3.org/ns/activitystreams#Public", "as:Public", "Public"})
 BOTS = frozenset({"Service", "Application"})
@@ -127,6 +128,7 @@ def _post(
             for tag in tags
             if tag.get("type") == "Mention" and str(tag.get("name")).count("@") == 2
         ],
+        "link": links_in(html) if isinstance(html, str) else [],
     }
 
 
