@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from rich.console import Console
 from world import Migrated, eventually, settings
 
 from klankbord_ingest import handlers
@@ -25,6 +28,7 @@ from klankbord_runtime.service import Service
 from klankbord_runtime.work import Work
 from klankbord_schemas import SourceSilent
 from klankbord_standalone.servers import Installation
+from klankbord_standalone.sources import show
 
 CONFIG = """
 communities:
@@ -35,6 +39,7 @@ sources:
 """
 SOURCES = parse_sources(CONFIG.encode())
 FORUM = SOURCES.by_name["forum"]
+TOKEN = "a token of at least 32 characters that the operator has"
 SILENT = "klankbord_ingest_source_silent"
 
 
@@ -203,14 +208,29 @@ async def test_a_silent_source_is_shown(
     await migrated("ingest")
     (tmp_path / "klankbord.yaml").write_text(CONFIG)
     (tmp_path / "pseudonym.key").write_bytes(bytes(32))
-    more = {"config_dir": tmp_path, "pseudonym_key_file": tmp_path / "pseudonym.key"}
+    (tmp_path / "operator.token").write_text(TOKEN)
+    (tmp_path / "forum").write_text("whsec_" + "bWVuZWVyIGRlIHV1bCB6YXQgb3AgZWVuIHRhaw==")
+    more = {
+        "config_dir": tmp_path,
+        "secrets_dir": tmp_path,
+        "pseudonym_key_file": tmp_path / "pseudonym.key",
+        "operator_token_file": tmp_path / "operator.token",
+    }
     service = create(settings(installation, "ingest", Settings, **more))
     async with service.running():
         async with service.database.connection() as connection:
             await remember(connection, "forum", datetime.now(UTC) - 6 * HOUR, per_hour=3)
         await eventually(lambda: shown(service, "forum") == 1)
         assert shown(service, "blog") == 0
-        assert (await service.waiting_to_be_sent()) <= 1
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        async with httpx.AsyncClient(headers=headers, timeout=20) as http:
+            answer = await http.get(f"http://127.0.0.1:{service.port}/v1/operator/sources")
+        blog, forum = sorted(answer.json()["sources"], key=lambda source: source["name"])
+        assert blog["silent"] is None
+        assert forum["silent"]["expected"] == 18
+        table = Console(file=StringIO(), width=200)
+        show(answer.json(), table)
+        assert "silent: some 18 posts should have come" in table.file.getvalue()  # type: ignore[attr-defined]
 
 
 def shown(service: Service, source: str) -> float | None:

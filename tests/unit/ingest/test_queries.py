@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from klankbord_ingest.query.file import NOTHING, Query, parse_queries
 from klankbord_ingest.query.matcher import MAX_FOUND, QuerySet, Term
-from klankbord_ingest.query.reading import origins, read
+from klankbord_ingest.query.reading import _bare, origins, read
 from klankbord_runtime.accepted import Refused
-from klankbord_runtime.plain_text import is_within_word
+from klankbord_runtime.plain_text import folded_characters, is_within_word
 from klankbord_runtime.whitespace import single_spaced
 from klankbord_schemas import Post, post_identity
 
@@ -243,6 +243,8 @@ def test_every_character_that_is_read_stands_somewhere_in_the_text(text: str) ->
     assert len(places) == len(read(text))
     assert all(0 <= start < end <= len(text) for start, end in places)
     assert all(first[0] <= then[0] for first, then in pairwise(places))
+    one_by_one = [span for char, *span in folded_characters(text) for _ in _bare(char)]
+    assert list(map(list, places)) == one_by_one
 
 
 @given(st.lists(ALPHABET, max_size=25).map("".join))

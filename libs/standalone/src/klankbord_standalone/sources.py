@@ -152,6 +152,8 @@ def _state(source: Mapping[str, Any]) -> str:
     if source["disabled"]:
         return f"[red]{source['disabled']}[/red]"
     told = [text for way in source["ways"] if (text := _way_state(way))]
+    if silent := source.get("silent"):
+        told.append(f"[red]silent[/red]: some {silent['expected']:,} posts should have come")
     return "; ".join(told) or "well"
 
 

@@ -18,6 +18,7 @@ from klankbord_ingest.operator import Operator
 from klankbord_ingest.problem import ProblemError
 from klankbord_ingest.source import Source
 from klankbord_ingest.sources import Sources
+from klankbord_ingest.store import SilentSource
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.service import Service
@@ -146,11 +147,18 @@ class SourcesDoor:
             "heard": _moment(health.heard),
             "paused": health.paused,
             "disabled": health.disabled,
+            "silent": _silence_shown(health.silent),
         }
 
 
 def _is_sent_to(source: Source) -> bool:
     return isinstance(source.entry, Push) and source.entry.uses("push")
+
+
+def _silence_shown(silent: SilentSource | None) -> dict[str, Any] | None:
+    if silent is None:
+        return None
+    return {"since": _moment(silent.since), "expected": round(silent.expected)}
 
 
 def _way_shown(way: WayState) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from klankbord_ingest.keys import SourceKeys
 from klankbord_ingest.listening.store import ListeningStore, WayState
 from klankbord_ingest.source import Source
 from klankbord_ingest.sources import Sources
-from klankbord_ingest.store import Store
+from klankbord_ingest.store import SilentSource, Store
 from klankbord_ingest.telemetry import Telemetry
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.service import Service
@@ -26,6 +26,8 @@ class SourceHealth:
     paused: bool
     disabled: str | None
     """Why it cannot be listened to; None where it can."""
+    silent: SilentSource | None
+    """Since when it is silent against its own rhythm; None where it is not."""
 
 
 class Health:
@@ -73,6 +75,8 @@ class Health:
             ways = await self._listening.ways(connection)
             states = await self._store.source_states(connection)
             paused = await self._listening.paused(connection)
+            silences = await self._store.silences(connection)
+        silent = {one.source: one for one in silences}
         heard = {state.source: state.heard for state in states}
         return [
             SourceHealth(
@@ -81,6 +85,7 @@ class Health:
                 heard.get(source.name),
                 source.name in paused,
                 self._keys.disabled.get(source.name),
+                silent.get(source.name),
             )
             for source in self._sources.value.by_name.values()
         ]
