@@ -75,8 +75,11 @@ FOLDERS: Mapping[str, Folder] = {
     "matrix": Folder("matrix", _alone(platforms.matrix)),
     "meta-graph": Folder("facebook, instagram", _alone(platforms.meta)),
     "recorded-from-local-servers": Folder("feed, mastodon, matrix", _alone(platforms.recorded)),
+    "reddit": Folder("reddit", _alone(platforms.reddit)),
     "slack": Folder("slack, import", _alone(platforms.slack)),
     "stackexchange": Folder("–", _unread("no question: sites and accounts")),
     "webhooks": Folder("webhook", _alone(platforms.webhooks)),
+    "x-twitter": Folder("x", _alone(platforms.x_twitter)),
+    "youtube": Folder("youtube", _alone(platforms.youtube)),
     "zulip": Folder("–", _unread("what other services answered to bots of Zulip")),
 }

@@ -11,7 +11,7 @@ import re
 import shutil
 import struct
 import sys
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -32,10 +32,12 @@ from scripts.replay.tally import UnreadError
 from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.imports.row import Refusal, Row
 from klankbord_ingest.imports.slack import read_slack
-from klankbord_ingest.kind import Backfill, FieldError, Page, Pull, SourceEntry, gathered
+from klankbord_ingest.kind import FieldError, Page, SourceEntry, gathered
 
 Pages = AsyncGenerator[Page, None]
 
+NO_TEAM = "T00000000"
+"""The workspace of what names none."""
 NO_PAYLOAD = {
     ".md": "text about the payloads",
     ".py": "a program",
@@ -73,9 +75,10 @@ async def slack(file: File) -> Pages:
     if not isinstance(event, dict) or not event.keys() & {"event", "type"}:
         raise UnreadError("no event: the answer of a dialog, a view or a command")
     given = (event.get("team_id"), event.get("enterprise_id"))
-    names = [one for one in given if one and re.fullmatch(r"[TE][A-Z0-9]+", one)]
-    source = source_of_kind("slack", team=names[0] if names else "T00000000")
-    yield pushed(source, file.body)
+    names = [one for one in given if one and re.fullmatch(r"[TE][A-Z0-9]+", one)] or [NO_TEAM]
+    if names == [NO_TEAM]:  # samples of a shape, whose texts are empty or made up
+        event |= {"type": event.get("type") or "event_callback", "team_id": NO_TEAM}
+    yield pushed(source_of_kind("slack", team=names[0]), json.dumps(event).encode())
 
 
 async def discord(file: File) -> Pages:
@@ -236,6 +239,60 @@ async def meta(file: File) -> Pages:
     yield await entry.backfill(answering(json.dumps({"data": found}).encode()), {}, None)
 
 
+async def reddit(file: File) -> Pages:
+    """Things of recorded answers, as the listing `new` gives them."""
+    found = list(_things([answer for _, answer in answers(file.body)]))
+    if not found:
+        raise UnreadError("no post, comment or message: reports, modmail, tokens")
+    listing = {"kind": "Listing", "data": {"children": found, "after": None}}
+    nothing = {"kind": "Listing", "data": {"children": [], "after": None}}
+    entry: Any = source_of_kind("reddit", subreddit="replayed", client_id="replayed").entry
+    token = {"access_token": "replayed"}
+    web = answering_at({"/access_token": token, "/new": listing, "/comments": nothing})
+    yield await entry.fetch(web, {}, NOW)
+
+
+def _things(document: Any) -> Iterator[dict[str, Any]]:
+    """Posts, comments and messages, with the answers that stand in them."""
+    for one in pieces(document, "kind", "data"):
+        if one["kind"] == "Listing":
+            yield from _things(one["data"].get("children"))
+        elif one["kind"] in {"t1", "t3", "t4"}:
+            yield one
+            yield from _things(one["data"].get("replies"))
+
+
+async def x_twitter(file: File) -> Pages:
+    """Recorded answers as the webhook brings posts: of the second interface, and of the first."""
+    documents = [answer for _, answer in answers(file.body)]
+    second = [one for one in documents if list(pieces(one, "data")) and list(pieces(one, "text"))]
+    first = [one for one in pieces(documents, "id_str", "user", "created_at") if "text" in one]
+    if not (second or first):
+        raise UnreadError("no post: users, spaces, counts, saved searches")
+    source = source_of_kind("x")
+    for document in second:
+        yield pushed(source, json.dumps(document).encode())
+    if first:
+        said = {"for_user_id": first[0]["user"]["id_str"], "tweet_create_events": first}
+        yield pushed(source, json.dumps(said).encode())
+
+
+async def youtube(file: File) -> Pages:
+    """Comment threads of the Data API's answers; a comment alone as the first of a thread."""
+    document = document_of(file)
+    found = [one for one in pieces(document, "kind", "id", "snippet") if isinstance(one["id"], str)]
+    threads = [one for one in found if one["kind"] == "youtube#commentThread"]
+    threads += [
+        {"id": one["id"], "snippet": {"topLevelComment": one, "totalReplyCount": 0}}
+        for one in found
+        if one["kind"] == "youtube#comment"
+    ]
+    if not threads:
+        raise UnreadError("no comment: videos, channels, searches, activities")
+    entry: Any = source_of_kind("youtube", channel="UC_x5XG1OV2P6uZZ5FSM9Ttw").entry
+    yield await entry.fetch(answering(json.dumps({"items": threads}).encode()), {}, NOW)
+
+
 # -- recorded here ---------------------------------------------------------------------------------
 
 
@@ -299,15 +356,6 @@ def rows_of(rows: Iterable[Row]) -> Page:
 def module_of(entry: SourceEntry | None) -> Any:
     """The module that a kind is in: what it reads with, where that is no method."""
     return sys.modules[type(entry).__module__]
-
-
-async def asked(entry: Any, body: bytes) -> Page:
-    """What a kind makes of one recorded answer, whichever way it asks."""
-    assert isinstance(entry, Pull | Backfill)
-    web = answering(body)
-    if isinstance(entry, Pull):
-        return await entry.fetch(web, {}, NOW)
-    return await entry.backfill(web, {}, None)
 
 
 def _json_or_none(body: bytes) -> Any:
