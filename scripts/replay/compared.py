@@ -4,7 +4,7 @@ What is compared, and how:
 
 - title: Klankbord keeps plain text, feedparser sanitised HTML; so both are read as text, the
   expected one as HTML unless feedparser takes the title for plain text. Blanks count as one.
-- link: as an absolute address, relative to where the document would have come from.
+- link: as an absolute address, relative to where feedparser's tests serve the document.
 - id: letter by letter.
 - author: the name; of `name (address)` the name.
 - published, updated: the moment. An entry with one moment has it in either field.
@@ -16,13 +16,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urljoin
 
 import feedparser
 from scripts.replay.expectations import Claim, Expectation
 
 from klankbord_ingest.feeds.document import FeedDocument, FeedEntry
-from klankbord_ingest.feeds.entries import absolute, native_id
+from klankbord_ingest.feeds.entries import absolute, base_of, native_id
 from klankbord_ingest.markup import plain_text
 
 HOME = "http://127.0.0.1:8097/"
@@ -47,7 +46,7 @@ def differences(
             yield Difference(claim, "there is no such entry")
             continue
         entry = document.entries[claim.entry]
-        base = urljoin(HOME, expectation.headers.get("content-location", ""))
+        base = base_of(HOME, expectation.headers)
         expected = _expected(claim, body)
         given = _given(claim.field, entry, base)
         if expected not in given:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from klankbord_ingest.feeds.document import FeedDocument, FeedEntry
-from klankbord_ingest.feeds.entries import submissions, unwrapped
+from klankbord_ingest.feeds.entries import base_of, submissions, unwrapped
 from klankbord_ingest.submission import PostSubmission
 
 HEARD = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -88,3 +88,17 @@ def test_links_of_google_alerts_lead_straight_to_the_page(link: str, expected: s
 
 def test_an_id_that_begins_at_the_root_of_a_host_is_made_whole() -> None:
     assert post_of(FeedEntry(id="/t/7")).native_id == "https://forum.example.org/t/7"
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        (None, URL),
+        ("/en/latest.rss", "https://forum.example.org/en/latest.rss"),
+        ("https://www.example.org/", "https://www.example.org/"),
+        ("file:///etc/passwd", URL),
+        ("http://[", URL),
+    ],
+)
+def test_links_are_relative_to_what_the_server_says_it_gave(given: str | None, base: str) -> None:
+    assert base_of(URL, {} if given is None else {"content-location": given}) == base

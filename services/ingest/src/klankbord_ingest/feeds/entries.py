@@ -1,5 +1,6 @@
 """The entries of a feed as submissions: whose words they are, where they stand, since when."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -19,7 +20,7 @@ def submissions(
 
     Args:
         document: the feed.
-        url: where it was fetched from; relative links are relative to it.
+        url: what relative links are relative to: see `base_of`.
         heard: when it was fetched: an entry without a date is taken to be written then.
     """
     posts: dict[str, PostSubmission] = {}
@@ -77,6 +78,15 @@ def native_id(entry: FeedEntry, url: str) -> str:
     # `/posts/7` says nothing outside the feed's own host
     whole = absolute(given, url) if given.startswith("/") else None
     return kept_native_id(whole or given)
+
+
+def base_of(url: str, headers: Mapping[str, str]) -> str:
+    """What relative links are relative to: the address, or what the server says it gave instead."""
+    try:
+        base = urljoin(url, headers.get("content-location", ""))
+    except ValueError:
+        return url
+    return base if base.startswith(("http://", "https://")) else url
 
 
 def absolute(link: str, base: str) -> str | None:

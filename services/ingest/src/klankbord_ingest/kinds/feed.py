@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from pydantic import HttpUrl, JsonValue
 
 from klankbord_ingest.feeds import websub
-from klankbord_ingest.feeds.entries import submissions
+from klankbord_ingest.feeds.entries import base_of, submissions
 from klankbord_ingest.kind import (
     Cursor,
     FetchError,
@@ -97,7 +97,8 @@ class Feed(Pull, Push):
         if digest == cursor.get("digest"):
             return Page(cursor=following, wish=freshness(fetched.headers, None))
         document = await web.read_feed(fetched.body)
-        posts, refused = await asyncio.to_thread(submissions, document, fetched.url, now)
+        base = base_of(fetched.url, fetched.headers)
+        posts, refused = await asyncio.to_thread(submissions, document, base, now)
         following |= {
             "etag": fetched.headers.get("etag"),
             "dated": fetched.headers.get("last-modified"),
