@@ -60,7 +60,8 @@ def is_plain(body: bytes) -> bool:
     parser.EndElementHandler = shape.end
     parser.SkippedEntityHandler = shape.entity
     try:
-        parser.Parse(body, True)  # noqa: FBT003  expat's own signature
+        # An empty line before the declaration is a fault that many make and all forgive.
+        parser.Parse(body.lstrip(), True)  # noqa: FBT003  expat's own signature
     except (expat.ExpatError, _NotPlainError, ValueError, LookupError):
         # the latter two for an encoding that Python does not know, or that is none
         return False
