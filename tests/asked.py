@@ -53,6 +53,7 @@ class Asked(Web):
         headers: Mapping[str, str] | None = None,
         *,
         seconds: float | None = None,
+        max_bytes: int | None = None,
     ) -> Any:
         """What the test answers."""
         return self._answered(Question("GET", url, params or {}, headers or {}))

@@ -99,6 +99,7 @@ class Recorded(Fetcher):
         headers: Mapping[str, str],  # noqa: ARG002  the signature is Fetcher's
         body: bytes = b"",  # noqa: ARG002
         seconds: float | None = None,  # noqa: ARG002
+        max_bytes: int | None = None,  # noqa: ARG002
     ) -> Fetched:
         """What was answered to that method and address."""
         return self._answer(method, url)

@@ -355,7 +355,7 @@ class Homeserver(Web):
         return "token-of-a-member"
 
     async def get_json(
-        self, url: str, params: Any = None, headers: Any = None, *, seconds: float | None = None
+        self, url: str, params: Any = None, headers: Any = None, **_more: Any
     ) -> Any:
         assert headers == {"Authorization": "Bearer token-of-a-member"}
         return self.answer(url, {name: str(value) for name, value in (params or {}).items()})

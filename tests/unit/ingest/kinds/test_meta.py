@@ -324,7 +324,7 @@ class Graph(Web):
         return self.given
 
     async def get_json(
-        self, url: str, params: Any = None, headers: Any = None, *, seconds: float | None = None
+        self, url: str, params: Any = None, headers: Any = None, **_more: Any
     ) -> Any:
         assert headers == {"Authorization": "Bearer page-token"}
         self.asked.append((url, dict(params)))

@@ -25,7 +25,7 @@ class Network(Web):
         return "entra-token"
 
     async def get_json(
-        self, url: str, params: Any = None, headers: Any = None, *, seconds: float | None = None
+        self, url: str, params: Any = None, headers: Any = None, **_more: Any
     ) -> Any:
         assert headers == {"Authorization": "Bearer entra-token"}
         self.asked.append((url, dict(params)))
