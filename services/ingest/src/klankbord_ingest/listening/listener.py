@@ -208,7 +208,7 @@ class Listener:
     async def _hear_all(self, held: Held, source: Source, entry: SourceEntry, web: Web) -> None:
         if held.way == "stream":
             assert isinstance(entry, Stream)
-            await self._hear_stream(held, source, entry, web)
+            await self._hear_streams(held, source, entry, web)
             return
         cursor, is_first = held.cursor, True
         while True:
@@ -235,6 +235,15 @@ class Listener:
             except TimeoutError:
                 why = f"a page took longer than {PAGE_SECONDS:g} seconds"
                 raise FetchError("too_slow", why) from None
+            except RefusedTokenError:
+                if not web.take_next_token():
+                    raise
+
+    async def _hear_streams(self, held: Held, source: Source, entry: Stream, web: Web) -> None:
+        """Hear a stream; again with the next token, where the first one is refused."""
+        while True:
+            try:
+                await self._hear_stream(held, source, entry, web)
             except RefusedTokenError:
                 if not web.take_next_token():
                     raise
@@ -325,6 +334,7 @@ class Listener:
             delivery = Delivery(submissions, traceparent=self._service.tracing.begin())
             (receipt,) = await self._ingest.receive([delivery], own, work)
             await self._store.advance(work.connection, held, advance, work.now)
+        held.cursor = held.cursor if advance.cursor is None else advance.cursor
         held.failures = 0
         held.pages += len(pages)
         if submissions:
