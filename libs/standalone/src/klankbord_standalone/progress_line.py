@@ -12,6 +12,8 @@ WIDTH = 20
 """How many letters the bar is long."""
 EVERY = 10.0
 """Seconds between two lines where there is no terminal."""
+SPINNER = 4
+"""What a terminal's line has beside the text: the sign that turns, and a margin."""
 SETTLING = 2.0
 """Seconds before a rate says anything."""
 
@@ -56,7 +58,7 @@ def shown(err: Console, clock: Callable[[], float]) -> Iterator[Callable[[Progre
     teller = _Teller(clock)
     if err.is_terminal:
         with err.status("reading …") as status:
-            yield lambda progress: status.update(teller.line(progress))
+            yield lambda progress: status.update(teller.line(progress)[: err.width - SPINNER])
         return
 
     def tell(progress: Progress) -> None:
