@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ class Way:
     after: bool = False
     sent: list[tuple[str, int]] = field(default_factory=list)
     """Every transaction's path and what was answered."""
+    taken: set[str] = field(default_factory=set)
+    """The messages of those that were answered 200: the homeserver forgets them."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -67,6 +70,8 @@ class Way:
                 status, answer = await self.answer(method, path, headers, body)
                 if "/transactions/" in path:
                     self.sent.append((path, status))
+                    if status == HTTPStatus.OK and self.to is not None:
+                        self.taken |= messages_in(body)
                 writer.write(
                     f"HTTP/1.1 {status} So\r\nContent-Type: application/json\r\n"
                     f"Content-Length: {len(answer)}\r\n\r\n".encode()
@@ -97,6 +102,12 @@ class Way:
             return 500, b"{}"
         assert response.headers["content-length"] == str(len(response.content))
         return response.status_code, response.content
+
+
+def messages_in(body: bytes) -> set[str]:
+    """The ids of the messages in a transaction."""
+    events = json.loads(body)["events"]
+    return {event["event_id"] for event in events if event["type"] == "m.room.message"}
 
 
 @dataclass
@@ -204,6 +215,7 @@ async def members(synapse: Synapse) -> dict[str, Member]:
 async def room(members: dict[str, Member], way: Way) -> str:
     """A room with two members and a bot; nobody listens to it yet."""
     way.to, way.fails, way.after = None, 0, False
+    way.taken.clear()
     room = await members["ann"].room()
     for name in ("bob", "bot"):
         await members[name].join(room)
@@ -381,7 +393,7 @@ async def test_history_is_brought_in_with_the_token_of_the_application_service(
 
 @pytest.mark.trial
 async def test_nothing_is_lost_or_doubled_while_both_sides_come_and_go(
-    here: Here, members: dict[str, Member], room: str, synapse: Synapse
+    here: Here, members: dict[str, Member], room: str, synapse: Synapse, way: Way
 ) -> None:
     """Both ways at once, and four rounds of it: the homeserver is killed while members talk."""
     ways = ("push", "sync")
@@ -412,4 +424,5 @@ async def test_nothing_is_lost_or_doubled_while_both_sides_come_and_go(
     await here.heard(*said)
     heard = Counter(one.data.native_id for one in await here.posts())
     assert not set(said) - set(heard)
+    assert not way.taken - set(heard)
     assert set(heard.values()) == {1}
