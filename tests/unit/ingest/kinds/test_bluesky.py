@@ -441,3 +441,19 @@ def test_a_connection_that_breaks_before_its_first_event_misses_nothing(url: str
     (page,) = heard(Server(), entry(url=url))
     assert page.cursor is not None
     assert int(str(page.cursor["time"])) >= before * 1_000_000
+
+
+def test_what_programs_write_beside_the_protocol_costs_no_post() -> None:
+    told = record(
+        langs=["日本語", "pt-BR"],
+        facets=[{"features": [{"uri": "https://a.example/" + "x" * 3000}, {"tag": "a"}]}],
+        tags=["b"] * 200,
+    )
+    post = one_post(heard(Server([commit(record=told)])))
+    assert (post.language, post.link, len(post.tag)) == ("pt-BR", [], 100)
+
+
+def test_a_did_with_a_port_is_asked_for_as_it_is() -> None:
+    server = Server()
+    heard(server, entry(dids=["did:web:localhost%3A8080"]))
+    assert server.query["wantedDids"] == ["did:web:localhost%3A8080"]

@@ -183,6 +183,13 @@ def test_a_status_is_a_post_under_its_global_id() -> None:
     assert entry().own_platform == "fediverse"
 
 
+def test_a_hundred_tags_are_kept_and_an_endless_link_is_left_out() -> None:
+    tags = [{"name": f"tag{number}"} for number in range(150)]
+    endless = f'<p><a href="https://a.example/{"x" * 3000}">x</a></p>'
+    post = one_post(fetched(Instance({LOCAL: [status(tags=tags, content=endless)]})))
+    assert (len(post.tag), post.link) == (100, [])
+
+
 def test_an_edit_states_when_it_was_made() -> None:
     edited = status(1, edited_at="2026-11-22T11:00:00.000Z")
     post = one_post(fetched(Instance({LOCAL: [edited]})))

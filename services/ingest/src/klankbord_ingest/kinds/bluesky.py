@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, Self
+from urllib.parse import urlencode
 
 import libipld
 from pydantic import Field, HttpUrl, StringConstraints, WebsocketUrl, model_validator
@@ -33,7 +34,7 @@ from klankbord_ingest.kind import (
 )
 from klankbord_ingest.remembered import Remembered
 from klankbord_schemas.trust import PublishedTrust
-from klankbord_schemas.types import MAX_LINKS, MAX_MENTIONS, MAX_TAGS, Line
+from klankbord_schemas.types import MAX_LINE, MAX_LINKS, MAX_MENTIONS, MAX_TAGS, Line
 
 POST, LIKE = "app.bsky.feed.post", "app.bsky.feed.like"
 REPOST, FOLLOW = "app.bsky.feed.repost", "app.bsky.graph.follow"
@@ -53,6 +54,8 @@ MAX_NAMES = 10_000
 """Of how many authors one connection remembers the names."""
 SILENT = 500
 """After how many events that are not for us the cursor moves all the same."""
+LANGUAGE = re.compile("[a-zA-Z]{2,8}(-[a-zA-Z0-9]{1,8}){0,3}")
+"""BCP 47, https://www.rfc-editor.org/info/bcp47; programs write other things there as well."""
 GONE = frozenset({"deleted", "takendown"})
 TID = re.compile("[2-7a-j][2-7a-z]{12}")
 TID_LETTERS = "234567abcdefghijklmnopqrstuvwxyz"
@@ -320,8 +323,7 @@ class Bluesky(Stream):
             time = resume.get("time") if self._wire == JETSTREAM_2 else None
             if (at := resume.get("seq", time)) is not None:
                 pairs.append(("cursor", str(at)))
-        query = "&".join(f"{name}={value}" for name, value in pairs)
-        return f"{self.url}?{query}" if query else str(self.url)
+        return f"{self.url}?{urlencode(pairs)}" if pairs else str(self.url)
 
     async def _interest(self, web: Web) -> Interest:
         """Whom to hear, with the handles looked up."""
@@ -361,7 +363,8 @@ class Bluesky(Stream):
             answer = await web.get_json(address, {"actors": sorted(missing)[:25]})
         except FetchError:
             return
-        for profile in answer.get("profiles", []) if isinstance(answer, dict) else []:
+        profiles = answer.get("profiles") if isinstance(answer, dict) else None
+        for profile in profiles if isinstance(profiles, list) else []:
             match profile:
                 case {"did": str(did), "handle": str(handle)} if did in missing:
                     names[did] = {
@@ -491,11 +494,16 @@ def _post(event: Event, record: Record, who: Mapping[str, Any]) -> dict[str, Any
         "context": (reply.get("root") or {}).get("uri"),
         "url": f"https://bsky.app/profile/{event.did}/post/{event.rkey}",
         "content": record["text"],
-        "language": next(iter(record.get("langs") or []), None),
+        "language": _language(record.get("langs") or []),
         "tag": tags[:MAX_TAGS],
         "mention": _each(features, "did")[:MAX_MENTIONS],
-        "link": links[:MAX_LINKS],
+        "link": [link for link in links if len(link) <= MAX_LINE][:MAX_LINKS],
     }
+
+
+def _language(tags: Sequence[str]) -> str | None:
+    """The first language that its author's program named, of those that are one at all."""
+    return next(filter(LANGUAGE.fullmatch, tags), None)
 
 
 def _interaction(event: Event, record: Record, who: Mapping[str, Any]) -> dict[str, Any]:

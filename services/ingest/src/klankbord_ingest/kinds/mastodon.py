@@ -39,7 +39,7 @@ from klankbord_ingest.server_sent import ServerSent
 from klankbord_ingest.web import NotFoundError
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.trust import PublishedTrust
-from klankbord_schemas.types import MAX_LINKS, Line
+from klankbord_schemas.types import MAX_LINE, MAX_LINKS, MAX_TAGS, Line
 
 FEDIVERSE = "fediverse"
 """The platform of every instance: a post's `uri` is the same wherever it is read."""
@@ -274,7 +274,7 @@ class Mastodon(Push, Pull, Stream, Backfill):
             "contentHtml": markup,
             "content": "" if markup is not None else status["text"],
             "language": status.get("language"),
-            "tag": [tag["name"] for tag in status.get("tags") or []],
+            "tag": [tag["name"] for tag in status.get("tags") or []][:MAX_TAGS],
             "mention": [self._address(one["acct"]) for one in status.get("mentions") or []],
             "link": links_in(markup or "", card.get("url")),
         }
@@ -428,7 +428,7 @@ def links_in(markup: str, card: str | None = None) -> Sequence[str]:
     reader = _Links()
     reader.feed(markup)
     found = [*reader.found, *([card] if card else [])]
-    return list(dict.fromkeys(found))[:MAX_LINKS]
+    return [link for link in dict.fromkeys(found) if len(link) <= MAX_LINE][:MAX_LINKS]
 
 
 class _Links(HTMLParser):
