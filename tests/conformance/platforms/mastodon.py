@@ -42,7 +42,7 @@ class Instance(Platform):
     }
 
     def options(self, base: str) -> dict[str, Any]:
-        return {"url": base, "domain": "social.example"}
+        return {"url": base, "domain": "social.example", "webhook": True}
 
     def native_id(self, id_: str) -> str:
         return f"{HOST}/users/ada/statuses/{id_}"

@@ -425,6 +425,14 @@ def test_an_instance_may_live_on_another_host_than_its_names() -> None:
     assert author.id == "ada@acme.example"
 
 
+def test_only_an_own_instance_sends_and_needs_a_secret_for_it() -> None:
+    for kind in (entry(), entry(webhook=True)):
+        assert kind.uses("pull")
+        assert kind.uses("stream")
+        assert kind.needs(kind.secrets["token"])
+        assert kind.uses("push") is kind.needs(kind.secrets["signature"]) is kind.webhook
+
+
 def test_only_the_local_timeline_is_dated_by_the_instance() -> None:
     assert entry().published_trust == "attested"
     assert entry(timeline="public").published_trust == "claimed"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
 from klankbord_ingest.kind import (
     InteractionSubmission,
@@ -249,9 +250,18 @@ def test_an_id_from_before_what_x_searches_is_not_given() -> None:
     assert "since_id" not in search.asked[0]
 
 
-def test_it_is_asked_only_with_a_search() -> None:
-    assert [entry().uses(way) for way in ("push", "pull")] == [True, False]
-    assert entry(query="acme").uses("pull")
+def test_each_way_is_used_where_it_is_wanted_and_needs_its_own_secret() -> None:
+    for given, used in (
+        ({}, ("push",)),
+        ({"query": "acme"}, ("push", "pull")),
+        ({"query": "acme", "webhook": False}, ("pull",)),
+    ):
+        kind = entry(**given)
+        assert tuple(way for way in ("push", "pull") if kind.uses(way)) == used
+        needed = [kind.needs(kind.secrets[role]) for role in ("signature", "token")]
+        assert needed == ["push" in used, "pull" in used]
+    with pytest.raises(ValidationError, match="hears nothing"):
+        entry(webhook=False)
 
 
 @pytest.mark.parametrize("document", [[], "x", None, 5])

@@ -78,8 +78,8 @@ class Mastodon(Push, Pull, Stream, Backfill):
             "read:statuses, and read:lists or read:notifications for a list or the home timeline"
         ),
         "signature": Secret(
-            "the signing secret of a webhook of your own instance: Administration, Webhooks",
-            is_required=False,
+            "the signing secret of the webhook on your instance: Administration, Webhooks",
+            way="push",
         ),
     }
 
@@ -95,6 +95,8 @@ class Mastodon(Push, Pull, Stream, Backfill):
     """The id of a `list` timeline: the number in its address."""
     domain: Line | None = None
     """What members of the instance have behind the `@`, where that is not its host."""
+    webhook: bool = False
+    """Whether the instance, which is your own, sends to Klankbord as well."""
     published_trust: PublishedTrust = "claimed"
     """`attested` for the local timeline, which is dated by the instance; `claimed` elsewhere."""
     every: Duration = timedelta(minutes=5)
@@ -123,6 +125,10 @@ class Mastodon(Push, Pull, Stream, Backfill):
     def place(self) -> str:
         """Another timeline is another place."""
         return " ".join([self._base, self.timeline, self.hashtag or self.list or ""]).strip()
+
+    def uses(self, way: str) -> bool:
+        """Only an own instance sends."""
+        return way != "push" or self.webhook
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002
         """Check `X-Hub-Signature`: https://docs.joinmastodon.org/admin/webhooks/."""

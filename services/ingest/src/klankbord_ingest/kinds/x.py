@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from html import unescape
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import HttpUrl
+from pydantic import HttpUrl, model_validator
 
 from klankbord_ingest.kind import (
     Cursor,
@@ -65,23 +65,26 @@ class X(Push, Pull):
 
     secrets: ClassVar[dict[str, Secret]] = {
         "signature": Secret(
-            "the API secret (consumer secret) of your app: developer portal, Keys and tokens; "
-            "needed for the webhook",
-            is_required=False,
+            "the API secret (consumer secret) of your app: developer portal, Keys and tokens",
+            way="push",
         ),
-        "token": Secret(
-            "the app-only bearer token: developer portal, Keys and tokens; needed for `query`",
-            is_required=False,
-        ),
+        "token": Secret("the app-only bearer token: developer portal, Keys and tokens", way="pull"),
     }
     methods = frozenset({"GET", "POST"})
 
     kind: Literal["x"]
+    webhook: bool = True
+    """Whether X sends to Klankbord."""
     query: Line | None = None
-    """A search, as https://docs.x.com/x-api/posts/search/integrate/build-a-query says; without one
-    only the webhook is heard."""
+    """A search, as https://docs.x.com/x-api/posts/search/integrate/build-a-query says."""
     api: HttpUrl = HttpUrl("https://api.x.com")
     every: Duration = timedelta(minutes=15)
+
+    @model_validator(mode="after")
+    def _hears_something(self) -> Self:
+        if not (self.webhook or self.query):
+            raise ValueError("hears nothing; write a `query`, or leave out `webhook: false`")
+        return self
 
     @property
     def own_platform(self) -> str:
@@ -94,8 +97,8 @@ class X(Push, Pull):
         return self.query or ""
 
     def uses(self, way: str) -> bool:
-        """It is asked only where there is a search to ask for."""
-        return way != "pull" or self.query is not None
+        """X sends, is asked for what a search finds, or both."""
+        return self.query is not None if way == "pull" else self.webhook
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002
         """Check `x-twitter-webhooks-signature`; a challenge has none.
