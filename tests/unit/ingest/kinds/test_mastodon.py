@@ -430,6 +430,7 @@ def test_only_an_own_instance_sends_and_needs_a_secret_for_it() -> None:
         assert kind.uses("pull")
         assert kind.uses("stream")
         assert kind.needs(kind.secrets["token"])
+        assert not entry(streaming=False).uses("stream")
         assert kind.uses("push") is kind.needs(kind.secrets["signature"]) is kind.webhook
 
 

@@ -95,6 +95,8 @@ class Mastodon(Push, Pull, Stream, Backfill):
     """The id of a `list` timeline: the number in its address."""
     domain: Line | None = None
     """What members of the instance have behind the `@`, where that is not its host."""
+    streaming: bool = True
+    """Whether to keep a connection. Other software may have none, or by web socket alone."""
     webhook: bool = False
     """Whether the instance, which is your own, sends to Klankbord as well."""
     published_trust: PublishedTrust = "claimed"
@@ -127,8 +129,8 @@ class Mastodon(Push, Pull, Stream, Backfill):
         return " ".join([self._base, self.timeline, self.hashtag or self.list or ""]).strip()
 
     def uses(self, way: str) -> bool:
-        """Only an own instance sends."""
-        return way != "push" or self.webhook
+        """An own instance may send, and other software may have no stream."""
+        return {"push": self.webhook, "stream": self.streaming}.get(way, True)
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002
         """Check `X-Hub-Signature`: https://docs.joinmastodon.org/admin/webhooks/."""
