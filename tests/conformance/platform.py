@@ -100,6 +100,8 @@ class PushPlatform(Platform):
     viewed."""
     names_hits: ClassVar[bool] = True
     """Whether an interaction that is told again, a minute later, is known to be the same."""
+    only_calls: ClassVar[bool] = False
+    """Whether it says only that there is something new: then the source is asked what it is."""
     signs_body: ClassVar[bool] = True
     """Whether its signature covers the body; else it shows a token."""
     signs_time: ClassVar[bool] = False

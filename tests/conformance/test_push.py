@@ -38,7 +38,7 @@ def place(request: pytest.FixtureRequest) -> Place:
     return Place(request.param())
 
 
-@at(PushPlatform, lambda platform: platform.tells_posts)
+@at(PushPlatform, lambda platform: platform.tells_posts and not platform.only_calls)
 def test_what_is_said_is_heard_once_however_often_it_is_delivered(place: Place) -> None:
     platform = place.platform
     for id_ in ("1001", "1002"):
@@ -61,6 +61,18 @@ def test_what_is_done_is_heard_and_what_is_told_again_is_one_where_it_can_be_kno
     assert (len(ear.interactions), ear.standing) == (2, {})
     place.deliver(first, later)
     assert len(ear.interactions) == (2 if platform.names_hits else 3)
+
+
+@at(PushPlatform, lambda platform: platform.only_calls)
+def test_who_says_only_that_there_is_something_new_has_the_source_asked(place: Place) -> None:
+    platform = place.platform
+    unsigned = platform.said(platform.say("1001", "Hello"))
+    request = platform.signed(unsigned, platform.secrets, NOW)
+    assert isinstance(place.entry, Push)
+    assert place.entry.answer(request, keys_of(place.entry, platform.secrets), NOW) is None
+    page = place.entry.read(request, source(place.entry), NOW)
+    assert page.ask_now
+    assert not page.submissions
 
 
 @at(PushPlatform, lambda platform: platform.edits)
