@@ -137,10 +137,20 @@ def gathered(
             refused.append(
                 FieldError(index, name, "is missing in what the platform sent", "missing")
             )
-        except (TypeError, AttributeError, IndexError, ValueError, ArithmeticError) as error:
+        except _WRONG_SHAPE as error:
             why = f"is not what the platform documents: {error}"[:300]
             refused.append(FieldError(index, "", why, "malformed"))
     return Page(submissions, refused, passed_over, cursor, more, wish)
+
+
+_WRONG_SHAPE = (
+    TypeError,
+    AttributeError,
+    IndexError,
+    ValueError,
+    ArithmeticError,
+    OSError,  # how `datetime.fromtimestamp` says that a time is too far away
+)
 
 
 def submission_of(said: Said) -> Told:
