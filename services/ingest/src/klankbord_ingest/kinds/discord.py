@@ -635,7 +635,7 @@ def _session_of(cursor: Cursor) -> Session:
 def _placed(given: Iterable[Any], guild: str, places: Places) -> Iterable[Place]:
     """Channels and threads as Discord describes them; what it does not describe is left out."""
     for one in given:
-        if not isinstance(one, dict) or not isinstance(one.get("id"), str):
+        if not isinstance(one, dict) or not _number(one):
             continue
         if one.get("guild_id", guild) != guild or not isinstance(one.get("type"), int):
             continue

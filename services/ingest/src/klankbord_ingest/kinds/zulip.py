@@ -7,6 +7,7 @@ Events: https://zulip.com/api/get-events
 Messages: https://zulip.com/api/get-messages
 """
 
+import asyncio
 import base64
 import json
 import re
@@ -31,7 +32,7 @@ from klankbord_ingest.kind import (
     gathered,
 )
 from klankbord_ingest.linked import links_in_html
-from klankbord_ingest.web import LaterError, NotFoundError, json_of
+from klankbord_ingest.web import NotFoundError, json_of
 from klankbord_schemas.types import Line
 
 Fields = dict[str, Any]
@@ -47,6 +48,8 @@ PER_PAGE = 200
 """How many messages are asked for at once."""
 POLL_SECONDS = 90
 """How long the server may wait for something to happen, where it does not say."""
+PAUSE_SECONDS = 1.0
+"""The pause after an answer in which nothing happened."""
 MOST_CHANGED = 100
 """How many of the messages that one change moved are asked for."""
 MANY_AT_ONCE = 300
@@ -138,28 +141,32 @@ class Zulip(Stream, Backfill):
             yield page
         yield Page(cursor=queue.cursor)
         while True:
-            try:
-                answer = await self._get(
-                    web,
-                    "events",
-                    {"queue_id": queue.id, "last_event_id": queue.event},
-                    seconds=queue.poll + 30,
-                )
-            except LaterError:
-                raise
-            except FetchError as error:
-                if is_new or error.code != "bad_answer":  # 400 BAD_EVENT_QUEUE_ID: it is no more
-                    raise
-                is_new = True
+            events = await self._poll(web, queue, is_new=is_new)
+            is_new = events is None
+            if events is None:
                 await self._register(web, queue)
                 async for page in self._catch_up(web, queue):
                     yield page
                 continue
-            is_new = False
-            for event in _objects(answer.get("events")):
+            is_idle = True
+            for event in events:
                 told = await self._event(web, event, queue)
                 if told is not None:
+                    is_idle = False
                     yield told
+            if is_idle:  # a server that waits for nothing is not asked on and on
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _poll(self, web: Web, queue: Queue, *, is_new: bool) -> list[Fields] | None:
+        """What happened since, once something does; None where Zulip no longer has the queue."""
+        params: dict[str, str | int] = {"queue_id": queue.id, "last_event_id": queue.event}
+        try:
+            answer = await self._get(web, "events", params, seconds=queue.poll + 30)
+        except FetchError as error:
+            if is_new or error.code != "bad_answer":
+                raise
+            return None  # 400 BAD_EVENT_QUEUE_ID
+        return _objects(answer.get("events"))
 
     async def _register(self, web: Web, queue: Queue) -> None:
         """https://zulip.com/api/register-queue"""
