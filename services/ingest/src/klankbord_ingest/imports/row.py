@@ -25,7 +25,7 @@ class Refusal:
     """Why a row is not taken in."""
 
     code: str
-    """One word, for counting; SOURCES.md lists them."""
+    """One word, for counting; docs/sources/import.md lists them."""
     why: str
     """What is wrong with it, for a person."""
     field: str = ""
