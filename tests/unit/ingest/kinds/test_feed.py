@@ -30,7 +30,7 @@ class Played:
     asked: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
 
     async def request(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float | None
+        self, method: str, url: str, headers: Mapping[str, str], *_: object
     ) -> Fetched:
         self.asked.append((method, url, headers))
         if method == "POST":
