@@ -24,13 +24,15 @@ from klankbord_ingest.pseudonym import pseudonym
 from klankbord_runtime.bus import Message, publish
 from klankbord_runtime.deadletter import DeadLetter
 from klankbord_schemas import Interaction, InteractionReceived, post_identity
-from klankbord_standalone import erase, importing
+from klankbord_standalone import apply, erase, importing
 from klankbord_standalone.command import Place
 from klankbord_standalone.dlq import dead_letters
 
 NATIVE_ID = "U-quetzalcoatl-4711"
 POSTS = 6
 OTHERS = 40
+SAPLINGS = 5_000
+"""The numbers of posts by others that the saved query finds begin here."""
 
 NEEDLES = {
     "the native id": NATIVE_ID,
@@ -86,6 +88,7 @@ async def erasure(scene: Stage) -> int:
         AssertionError: what was planted could not be found before, totals changed, or what came
             again was taken in.
     """
+    await listen(scene)
     planted = await plant(scene)
     await scene.settled()
     before = await found_on_disk(scene, planted)
@@ -106,6 +109,7 @@ async def erasure(scene: Stage) -> int:
     )
     await scene.settled()
     assert result.services.keys() == {"ingest", "moderation", "routing", "metrics"}
+    assert result.streams["QUERIES"] == POSTS - 2, "what a query found of theirs goes too"
     assert result.discarded == 1
     assert await measured(scene) == counted
     assert cases - await open_cases(scene) == 1
@@ -117,6 +121,19 @@ async def erasure(scene: Stage) -> int:
     if after:
         print(f"found after the erasure: {dict(after)}")
     return after.total()
+
+
+async def listen(scene: Stage) -> None:
+    """Let a saved query find what the member says; somebody else says it first."""
+    file = scene.home.data / "queries.yaml"
+    file.write_text("queries: [{name: gardens, any: [grows here]}]\n", encoding="utf-8")
+    await apply.apply(scene.home, scene.everything.installation, apply.QUERIES, file)
+    for number in range(SAPLINGS, SAPLINGS + 100):
+        await scene.forum.send({"posts": [submission(number, f"Grass grows here ({number})")]})
+        await asyncio.sleep(0.5)
+        if await scene.events("QUERIES"):
+            return
+    raise AssertionError("the query did not come into force")
 
 
 async def plant(scene: Stage) -> Planted:
