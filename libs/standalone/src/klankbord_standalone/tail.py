@@ -125,8 +125,16 @@ def line_of(event: dict[str, Any]) -> Text:
             f"{label['val']} ({label['mode']}): {label['explanation']}" for label in data["labels"]
         ),
         "community.measured": lambda: (
-            f"{data['value']} {data['unit']} "
+            f"{data.get('value', 'no')} {data['unit']} "
             f"({data['window']['grain']} of {data['window']['start'][:10]})"
+        ),
+        "query.matched": lambda: (
+            f"{data['query']} finds {', '.join(found['text'] for found in data['found'])} "
+            f"{data.get('url') or ''}"
+        ),
+        "source.silent": lambda: (
+            f"silent since {data['since'][:16].replace('T', ' ')} UTC; "
+            f"some {data['expected']:.0f} posts should have come"
         ),
     }.get(noun_verb, lambda: str(data.get("content") or data.get("kind") or ""))()
     moment = event["time"][:19].replace("T", " ")
