@@ -91,7 +91,8 @@ def main() -> int:
     crashes = [crash for tally in tallies for crash in tally.crashes]
     is_good = not crashes
     if (arguments.payloads / "feeds").is_dir() and arguments.only in (None, "feeds"):
-        comparison = feeds.compared(files_of(arguments.payloads / "feeds"))
+        with FeedReader() as reader:
+            comparison = feeds.compared(files_of(arguments.payloads / "feeds"), reader)
         print("", *comparison.lines(), sep="\n")
         is_good = is_good and comparison.is_good
     print("", *(f"CRASH {crash}" for crash in crashes), sep="\n")

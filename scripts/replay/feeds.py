@@ -9,7 +9,7 @@ from scripts.replay.expectations import expectation_of
 from scripts.replay.playing import NOW, File, address_of, source_of_kind
 
 from klankbord_ingest.feeds.document import UnreadableFeedError
-from klankbord_ingest.feeds.parse import parse
+from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.kind import Page
 from klankbord_ingest.kinds.feed import Feed
 from klankbord_ingest.web import Web
@@ -61,8 +61,8 @@ class Comparison:
         ]
 
 
-def compared(files: Iterable[File]) -> Comparison:
-    """Each document beside what it says of itself."""
+def compared(files: Iterable[File], reader: FeedReader) -> Comparison:
+    """Each document beside what it says of itself, read as ingest reads it."""
     comparison = Comparison()
     for file in files:
         body = file.body
@@ -77,7 +77,7 @@ def compared(files: Iterable[File]) -> Comparison:
             comparison.counts["applicable"] += 1
             comparison.fields.update(claim.field for claim in expectation.claims)
             try:
-                found = list(differences(expectation, body, parse(body)))
+                found = list(differences(expectation, body, reader.read(body)))
             except UnreadableFeedError as error:
                 comparison.different.append(f"{file.name}: refused, {error.code}")
                 continue

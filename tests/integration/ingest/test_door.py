@@ -35,7 +35,7 @@ communities:
   - {slug: demo, name: Demo, time_zone: Europe/Amsterdam, languages: [en, nl]}
 sources:
   - {name: forum, community: demo, kind: webhook, platform: forum.example.org}
-  - {name: chat, community: demo, kind: webhook, published_trust: claimed}
+  - {name: chat, community: demo, kind: webhook, published_trust: claimed, origins: [crm.example]}
   - {name: mute, community: demo, kind: webhook}
 """
 OPERATOR_TOKEN = "a token of at least 32 characters that the operator has"
@@ -298,6 +298,19 @@ async def test_a_moment_in_the_future_is_clamped_and_marked(door: Door) -> None:
     assert late.data.published_adjusted
     assert late.data.published == late.recordedtime
     assert not early.data.published_adjusted
+
+
+async def test_a_listed_sender_of_cloud_events_may_ask_before_it_sends(door: Door) -> None:
+    asked = {"WebHook-Request-Origin": "crm.example", "WebHook-Request-Rate": "120"}
+    granted = await door.http.options("/v1/sources/chat", headers=asked)
+    assert granted.status_code == 200
+    assert granted.headers["webhook-allowed-origin"] == "crm.example"
+    assert granted.headers["webhook-allowed-rate"] == "*"
+    for source, origin in (("chat", "other.example"), ("forum", "crm.example"), ("nowhere", "x")):
+        headers = {"WebHook-Request-Origin": origin}
+        refused = await door.http.options(f"/v1/sources/{source}", headers=headers)
+        assert refused.status_code == 401
+        assert "webhook-allowed-origin" not in refused.headers
 
 
 async def test_cloud_events_come_in_and_binary_mode_does_not(door: Door) -> None:

@@ -9,6 +9,7 @@ from scripts.replay.feeds import compared
 from scripts.replay.recordings import answers, pieces, streams
 from scripts.replay.tally import Tally
 
+from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.kind import Page, PostSubmission
 from klankbord_ingest.submission import FieldError, InteractionSubmission
 
@@ -74,7 +75,8 @@ def test_documents_are_compared_with_what_they_say(tmp_path: Path) -> None:
     }
     for name, body in documents.items():
         (tmp_path / name).write_bytes(body)
-    comparison = compared(files_of(tmp_path))
+    with FeedReader() as reader:
+        comparison = compared(files_of(tmp_path), reader)
     assert comparison.counts == {
         "applicable": 3, "equal": 2, "not_applicable": 1, "bozo": 1, "silent": 1,
     }  # fmt: skip
