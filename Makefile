@@ -76,7 +76,7 @@ audit: ## ask for known weaknesses of what the locks name; needs the network, so
 	npm audit --prefix examples
 
 test: setup $(VENV)/.deploy-ready .tools/peers/.ready ## every test but the trials, on a real NATS and a real PostgreSQL
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 trials: setup $(VENV)/.deploy-ready ## the long tests: backup and restore, rotation, a lost tail
 	$(BIN)/python -m pytest -m trial
