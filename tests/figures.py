@@ -43,6 +43,8 @@ class Row:
     """Why there is no value where there must be one: such a row does not hold."""
     note: str = ""
     """What a reader of the table should know, such as the other rounds' values."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """What the value was taken from, by name, where that is told in a table of its own."""
 
     @property
     def holds(self) -> bool | None:
@@ -76,6 +78,8 @@ class Row:
             "goal": self.goal,
             "holds": self.holds,
         }
+        if self.parts:
+            told["parts"] = {name: round(value, 4) for name, value in self.parts.items()}
         return told | {
             name: text
             for name, text in (

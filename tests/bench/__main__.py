@@ -13,7 +13,18 @@ from signal import SIGTERM
 from typing import Protocol
 
 import uvloop
-from bench import capacity, consumer, growth, imports, pipeline, queries, replicas, rules, webhook
+from bench import (
+    capacity,
+    consumer,
+    growth,
+    imports,
+    kinds,
+    pipeline,
+    queries,
+    replicas,
+    rules,
+    webhook,
+)
 from bench.goals import GOALS
 from bench.rounds import Round, Spare, play, rows
 from bench.sizes import FULL, SHORT, TINY, Size
@@ -43,6 +54,7 @@ SCENES = (
     Scene(rules.NAMES, rules.rules),
     Scene(queries.NAMES, queries.queries),
     Scene(webhook.NAMES, webhook.webhook),
+    Scene(kinds.NAMES, kinds.kinds),
     Scene(imports.NAMES, imports.imports),
     Scene(growth.NAMES, growth.growth),
     Scene(replicas.NAMES, replicas.replicas),
@@ -104,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except asyncio.CancelledError:
         return 130
     print(figures.table())
+    for row in figures.rows:
+        if row.parts:
+            print(f"\n{row.name}:\n\n{kinds.table(row.parts)}")
     print(f"\nwritten to {figures.write('bench')}; took {figures.took_s:.0f} s")
     for row in figures.breaches:
         why = f"failed: {row.failed}" if row.failed else f"is {row.value:,.4g}, not {row.goal}"

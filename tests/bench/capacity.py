@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pages
+from bench import kinds
+from figures import Row
 
 from klankbord_runtime.inbox import window
 from klankbord_runtime.permissions import DEAD
@@ -53,11 +55,21 @@ def write_page() -> None:
             do.
     """
     told = pages.last_run("bench")
+    needs = capacity(told)
     load = told["machine"]["load_1m"]
     about = f"{pages.machine(told)}; load when it ended {load}; took {told['took_s'] / 60:.0f} min."
-    needs = capacity(told)
     pages.fill(PAGE, "bench table", f"{about}\n\n{pages.table(told)}")
     pages.fill(PAGE, "capacity table", needs)
+    write_kinds(told)
+
+
+def write_kinds(told: dict[str, Any]) -> None:
+    """Put what a run found of the kinds of sources, if it measured them, into docs/capacity.md."""
+    row = next((Row.from_json(row) for row in told["rows"] if row["name"] == kinds.NAME), None)
+    if row is not None and row.parts:
+        load = told["machine"]["load_1m"]
+        about = f"{pages.machine(told)}; load when it ended {load}. `{row.name}`: {row.note}."
+        pages.fill(PAGE, "kinds table", f"{about}\n\n{kinds.table(row.parts)}")
 
 
 def capacity(told: dict[str, Any]) -> str:

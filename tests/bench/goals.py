@@ -19,6 +19,7 @@ GOALS: dict[str, tuple[str, str]] = {
     "rules_vs_re_patterns": ("ratio", ""),
     "queries_vs_rules": ("ratio", ">= 1"),
     "webhook_vs_bare": ("ratio", ">= 0.40"),
+    "kinds_slowest_us": ("µs/post", "<= 600"),
     "import_mbox_per_s": ("mails/s", ">= 1,000"),
     "growth_stored": ("ratio", ">= 0.8"),
     "growth_rules": ("ratio", ">= 0.8"),

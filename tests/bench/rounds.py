@@ -24,6 +24,8 @@ class Round:
     notes: dict[str, str] = field(default_factory=dict)
     disturbance: str = ""
     """Why it says little; empty for a quiet one."""
+    parts: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What a row was taken from, where that is told as well."""
 
     def compare(self, name: str, own: float, other: float, unit: str = "/s") -> None:
         """Note how many times the yardstick something does."""
@@ -95,4 +97,10 @@ def _row(name: str, played: Sequence[Round]) -> Row:
         what = "noisy" if not quiet else f"{len(noisy)} noisy left out"
         notes.append(f"{what}: {noisy[-1].disturbance}")
     unit, goal = GOALS[name]
-    return Row(name, value, unit, goal, note="; ".join(notes))
+    return Row(name, value, unit, goal, note="; ".join(notes), parts=_parts(name, counted))
+
+
+def _parts(name: str, counted: Sequence[Round]) -> dict[str, float]:
+    """The median of each part by itself."""
+    told = [one.parts.get(name, {}) for one in counted]
+    return {part: statistics.median(one[part] for one in told) for part in told[0]}

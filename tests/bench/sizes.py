@@ -32,6 +32,8 @@ class Size:
     """Different texts that are matched, in `rules_vs_re`."""
     cpu_seconds: float
     """Processor time that each side of `rules_vs_re` gets."""
+    kind_seconds: float
+    """Processor time that each way of listening gets at the least, in `kinds_slowest_us`."""
     spare: float
     """Seconds that may go into playing disturbed rounds again."""
 
@@ -50,6 +52,7 @@ SHORT = Size(
     backlog=20_000,
     texts=2_000,
     cpu_seconds=0.5,
+    kind_seconds=0.08,
     spare=60,
 )
 FULL = Size(
@@ -66,6 +69,7 @@ FULL = Size(
     backlog=100_000,
     texts=5_000,
     cpu_seconds=2,
+    kind_seconds=0.5,
     spare=300,
 )
 TINY = Size(
@@ -82,5 +86,6 @@ TINY = Size(
     backlog=300,
     texts=50,
     cpu_seconds=0.02,
+    kind_seconds=0,
     spare=0,
 )

@@ -1,10 +1,11 @@
 """Every part of `make bench` runs, tiny, and gives its rows; none of its figures means anything."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest_asyncio
-from bench import imports, pipeline, queries, replicas, webhook
+from bench import imports, kinds, pipeline, queries, replicas, webhook
 from bench.__main__ import SCENES
 from bench.consumer import Consumers
 from bench.goals import GOALS
@@ -19,7 +20,10 @@ from bench.sizes import TINY
 from bench.talk import Talk
 from bench.webhook import Webhook
 
+from klankbord_ingest.kinds import installed
+
 SEED = 1
+OWN = "klankbord_ingest.kinds."
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -73,3 +77,13 @@ async def test_queries_cost_no_more_than_rules_and_find_what_they_ask_for() -> N
 async def test_both_rule_engines_must_find_the_same() -> None:
     found = await Rules(TINY, SEED).round({"rules_vs_re_10", "rules_vs_re_100"})
     assert found.values["rules_vs_re_100"] > found.values["rules_vs_re_10"] > 0
+
+
+async def test_every_kind_is_measured_and_hears_what_is_said() -> None:
+    async with kinds.kinds(replace(TINY, texts=5), SEED) as part:
+        found = await part.round(kinds.NAMES)
+    costs = found.parts[kinds.NAME]
+    own = {kind for kind, type_ in installed().items() if type_.__module__.startswith(OWN)}
+    assert {name.partition(",")[0] for name in costs} == own
+    assert found.values[kinds.NAME] == max(costs.values())
+    assert kinds.table(costs).count("\n") == len(costs) + 1

@@ -7,10 +7,12 @@ from typing import Any
 
 import pages
 import pytest
-from bench import capacity, machine
+from bench import capacity, kinds, machine
+from bench.goals import GOALS
 from bench.machine import Process, Reading, Spent, between
 from bench.pace import pace
 from bench.rounds import Round, Spare, play, rows
+from figures import Row
 
 ROW = "consumer_vs_raw"
 
@@ -30,6 +32,13 @@ def test_a_row_without_a_quiet_round_says_so() -> None:
     (row,) = rows([a_round(0.5, "steal 9%"), a_round(0.3, "steal 4%")], [ROW])
     assert row.value == 0.4
     assert "noisy: steal 4%" in row.note
+
+
+def test_each_part_of_a_row_is_the_median_of_the_rounds() -> None:
+    found = [{"a": 0.5, "b": 0.1}, {"a": 0.2, "b": 0.3}, {"a": 0.1, "b": 0.4}]
+    (row,) = rows([Round({ROW: max(one.values())}, parts={ROW: one}) for one in found], [ROW])
+    assert row.as_json()["parts"] == {"a": 0.2, "b": 0.3}
+    assert Row.from_json(row.as_json()) == row
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,9 @@ def test_the_page_is_filled_in_and_filled_again(
 ) -> None:
     page = tmp_path / "capacity.md"
     page.write_text(capacity.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    (tmp_path / "bench.json").write_text(json.dumps(MEASURED), encoding="utf-8")
+    reading = Row(kinds.NAME, 250, *GOALS[kinds.NAME], parts={"x, sent": 80, "mail, streamed": 250})
+    told = MEASURED | {"rows": [*MEASURED["rows"], reading.as_json()]}
+    (tmp_path / "bench.json").write_text(json.dumps(told), encoding="utf-8")
     monkeypatch.setattr(capacity, "PAGE", page)
     monkeypatch.setattr(pages, "BUILD", tmp_path)
     capacity.write_page()
@@ -133,6 +144,7 @@ def test_the_page_is_filled_in_and_filled_again(
     assert page.read_text(encoding="utf-8") == once
     assert "| pipeline_posts_per_s " in once
     assert "| 1,000 M |" in once
+    assert "| mail | streamed | 4,000 | 250 |\n| x | sent | 12,500 | 80 |" in once
 
 
 def test_a_page_without_figures_says_what_to_run(
