@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -84,7 +83,7 @@ class World:
                 hearing,
                 sources,
                 keys,
-                ListeningStore(uuid4()),
+                ListeningStore(),
                 fetcher,
                 self.reader,
                 lambda: 0.0,

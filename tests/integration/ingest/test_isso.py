@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from isso import Isso, needs_isso
@@ -89,7 +88,7 @@ class Scene:
             Hearing(self.service.work, departures, telemetry),
             sources,
             SourceKeys(None, {}, b""),
-            ListeningStore(uuid4()),
+            ListeningStore(),
             self.answers,
             self.reader,
             lambda: 0.0,

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Literal
 from uuid import uuid4
 
@@ -60,6 +61,34 @@ class Platform:
     is_broken: bool = False
     tokens: set[str] = field(default_factory=lambda: {"the newest token"})
     departed: str | None = None
+    takes: float = 0.0
+    """How many seconds it takes to answer."""
+    asked: int = 0
+    most_asked_at_once: int = 0
+    held_up: asyncio.Event | None = None
+    """Until this happens, the next page of history is not answered."""
+    repeats: bool = False
+    """Whether it gives the same page for ever, and says that there is more."""
+    has_no_end: bool = False
+    """Whether there is always more."""
+    raises: BaseException | None = None
+    """What the kind raises instead of an answer, once."""
+
+    def raise_what_it_raises(self) -> None:
+        if (raised := self.raises) is not None:
+            self.raises = None
+            raise raised
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncGenerator[None, None]:
+        self.asked += 1
+        self.connections += 1
+        self.most_asked_at_once = max(self.most_asked_at_once, self.connections)
+        try:
+            await asyncio.sleep(self.takes)
+            yield
+        finally:
+            self.connections -= 1
 
     def break_off(self) -> None:
         self.is_broken = True
@@ -96,10 +125,21 @@ class Tower(Stream, Pull, Backfill):
         platform = self.platform_of[self.room]
         if web.token not in platform.tokens:
             raise RefusedTokenError("token_refused", f"the token {web.token} is refused")
-        return self._page(platform, int(str(cursor.get("at", 0))), 2)
+        async with platform.answering():
+            platform.raise_what_it_raises()
+            at = int(str(cursor.get("at", 0)))
+            if platform.repeats:
+                return Page([post(0, "again")], cursor={"at": 0}, more=True)
+            if platform.has_no_end:
+                return Page([post(at, f"post {at}")], cursor={"at": at + 1}, more=True)
+            return self._page(platform, at, 2)
 
     async def backfill(self, web: Web, cursor: Cursor, since: datetime | None) -> Page:
-        return self._page(self.platform_of[self.room], int(str(cursor.get("at", 0))), 2)
+        platform = self.platform_of[self.room]
+        if (held_up := platform.held_up) is not None:
+            platform.held_up = None
+            await held_up.wait()
+        return self._page(platform, int(str(cursor.get("at", 0))), 2)
 
     def _page(self, platform: Platform, at: int, size: int) -> Page:
         texts = platform.said[at : at + size]
@@ -117,6 +157,7 @@ class Tower(Stream, Pull, Backfill):
                 for text in platform.said[at:]:
                     yield Page([post(at, text)], cursor={"at": at + 1})
                     at += 1
+                platform.raise_what_it_raises()
                 if platform.departed is not None:
                     gone = {"attributedTo": platform.departed, "published": datetime.now(UTC)}
                     platform.departed = None
@@ -171,6 +212,12 @@ class World:
         assert row is not None
         return dict(row)
 
+    async def reason(self, way: str) -> str:
+        """What is said of it; nothing while it is not listed yet."""
+        async with self.service.database.connection() as connection:
+            found = await connection.fetchval("select reason from listening where way = $1", way)
+        return found or ""
+
     async def until(self, *texts: str) -> None:
         async def all_heard() -> bool:
             return set(texts) <= set(await self.texts())
@@ -205,7 +252,7 @@ async def world(
                     hearing,
                     sources,
                     keys,
-                    ListeningStore(uuid4()),
+                    ListeningStore(),
                     Fetcher(Gate(Allowed())),
                     reader,
                     lambda: 0.0,
@@ -213,7 +260,7 @@ async def world(
                 )
                 for _ in range(2)
             ]
-            own = ListeningStore(uuid4())
+            own = ListeningStore()
             world = World(service, sources, keys, listeners, own, platform)
             yield world
             await world.stop()
@@ -360,3 +407,112 @@ async def test_a_member_whose_account_is_gone_is_forgotten_and_a_stranger_is_not
 
     await eventually(is_passed)
     assert "two" not in await world.texts()
+
+
+async def ask(world: World) -> None:
+    """List a source that is asked, and is due."""
+    await world.list_room("asked")
+    world.keys._keys["tower"] = {"token": (b"the newest token",)}
+
+
+async def test_a_page_that_takes_longer_than_a_claim_is_asked_for_once_and_heard(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "CLAIM", timedelta(seconds=0.4))
+    await ask(world)
+    world.platform.takes = 1.2
+    world.platform.say("one")
+    world.start(0, 1)
+    await world.until("one")
+    assert (world.platform.asked, world.platform.most_asked_at_once) == (1, 1)
+
+
+async def test_history_that_is_begun_anew_is_not_gone_on_with_from_where_the_old_round_was(
+    world: World,
+) -> None:
+    await world.list_room("main")
+    world.platform.say(*(f"post {n}" for n in range(5)))
+    world.platform.held_up = asyncio.Event()
+    released = world.platform.held_up
+    await world.listeners[0].look()
+    async with world.service.work() as work:
+        await world.store.begin_backfill(work.connection, "tower", "tower", None, work.now)
+    world.start(0)
+    await eventually(lambda: world.platform.held_up is None)
+    world.platform.held_up = second = asyncio.Event()
+    async with world.service.work() as work:
+        await world.store.begin_backfill(work.connection, "tower", "tower", None, work.now)
+    await eventually(lambda: world.platform.held_up is None)
+    released.set()
+    await asyncio.sleep(0.3)
+    assert (await world.row("backfill"))["cursor"] == {}
+    second.set()
+
+    async def is_done() -> bool:
+        return (await world.row("backfill"))["next_try"] is None
+
+    await eventually(is_done)
+    row = await world.row("backfill")
+    assert (row["heard"], row["cursor"]) == (5, {"at": 5})
+
+
+async def test_a_page_that_comes_again_and_again_is_not_asked_for_on_and_on(world: World) -> None:
+    await ask(world)
+    world.platform.repeats = True
+    world.start(0)
+    await world.until("again")
+
+    async def is_told() -> bool:
+        return "the same page" in await world.reason("pull")
+
+    await eventually(is_told)
+    assert world.platform.asked <= 2
+
+
+async def test_a_place_without_end_lets_others_have_a_turn(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "MOST_PAGES", 3)
+    await ask(world)
+    world.platform.has_no_end = True
+    await world.listeners[0].look()
+    await world.listeners[0].settled()
+    assert world.platform.asked == 3
+    row = await world.row("pull")
+    assert (row["holder"], row["healthy"], row["cursor"]) == (None, True, {"at": 3})
+    await world.listeners[0].look()
+    await world.listeners[0].settled()
+    assert (await world.texts()) == [f"post {n}" for n in range(6)]
+
+
+@pytest.mark.parametrize("raised", [SystemExit(3), asyncio.CancelledError()])
+@pytest.mark.parametrize(("room", "way"), [("asked", "pull"), ("main", "stream")])
+async def test_whatever_a_kind_raises_ends_nothing_but_its_own_round(
+    world: World, raised: BaseException, room: str, way: str
+) -> None:
+    world.platform.raises = raised
+    await (ask(world) if room == "asked" else world.list_room(room))
+    world.platform.say("one")
+    world.start(0)
+
+    async def is_told() -> bool:
+        return "Klankbord failed over it" in await world.reason(way)
+
+    await eventually(is_told)
+    async with world.service.database.connection() as connection:
+        await connection.execute("update listening set next_try = now()")
+    await world.until("one")
+
+
+async def test_a_reason_that_no_table_can_hold_keeps_nobody_from_hearing_the_rest(
+    world: World,
+) -> None:
+    await ask(world)
+    world.platform.raises = FetchError("bad_answer", "it says \0 and \ud800 " + "x" * 9000)
+    world.start(0)
+
+    async def is_told() -> bool:
+        return (await world.reason("pull")).startswith("it says")
+
+    await eventually(is_told)
+    assert len(await world.reason("pull")) <= listening.MAX_REASON

@@ -4,7 +4,6 @@ import os
 from functools import partial
 from random import SystemRandom
 from secrets import token_bytes
-from uuid import uuid4
 
 from klankbord_ingest import handlers
 from klankbord_ingest.api import Doors
@@ -61,7 +60,7 @@ def create(settings: Settings) -> Service:
     operator_tokens()  # a file that is unfit is told now, not at the first import
     gate = Gate(Allowed.of(settings.outgoing.allow))
     fetcher = Fetcher(gate, user_agent(settings.outgoing.contact))
-    listening_store = ListeningStore(uuid4())
+    listening_store = ListeningStore()
     listener = Listener(
         service,
         ingest,

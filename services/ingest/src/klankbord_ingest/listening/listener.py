@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -54,6 +54,9 @@ ENDED = "ended"
 """What is said of a stream that came to its end without trouble."""
 FULL_SECONDS = 1.0
 """How long to wait before seeing whether the outbox has room again."""
+
+MOST_PAGES = 100
+"""After so many pages in a row others have a turn."""
 
 MAX_REASON = 2000
 """How many characters of a reason are kept."""
@@ -179,9 +182,16 @@ class Listener:
         task = asyncio.create_task(
             self._listen_to(held, source, source.entry), name=f"{held.way} {held.source}"
         )
-        key = (held.source, held.way)
-        self._in_hand[key] = _InHand(held, source, source.entry, task)
-        task.add_done_callback(lambda _: self._in_hand.pop(key, None))
+        key, mine = (held.source, held.way), _InHand(held, source, source.entry, task)
+        if (before := self._in_hand.get(key)) is not None:
+            before.task.cancel()  # its claim is gone: it would find out with its next page
+        self._in_hand[key] = mine
+
+        def done(_: asyncio.Task[None]) -> None:
+            if self._in_hand.get(key) is mine:
+                del self._in_hand[key]
+
+        task.add_done_callback(done)
 
     async def _listen_to(self, held: Held, source: Source, entry: SourceEntry) -> None:
         """Hear what there is, and note what became of it; raises nothing but a cancellation."""
@@ -210,19 +220,33 @@ class Listener:
             assert isinstance(entry, Stream)
             await self._hear_streams(held, source, entry, web)
             return
-        cursor, is_first = held.cursor, True
-        while True:
-            page = await self._ask(held, entry, web, cursor)
-            cursor = cursor if page.cursor is None else page.cursor
-            await self._hear([page], held, source, self._following(held, entry, page), web)
-            if not page.more:
+        for number in range(1, MOST_PAGES + 1):
+            page = await self._ask(held, entry, web, held.cursor)
+            is_last = not page.more or number == MOST_PAGES
+            is_stuck = page.more and page.cursor in (None, held.cursor)
+            due = self._due(held, entry, page, is_last=is_last)
+            await self._hear([page], held, source, (due, not is_last), web)
+            if is_stuck:
+                why = "the platform says that there is more, and gives the same page again"
+                raise FetchError("bad_answer", why)
+            if is_last:
                 break
-            is_first = False
             await self._room()
-        if not is_first:
-            log.info("%s %s: caught up", held.way, held.source)
+        if number > 1:
+            log.info("%s %s: %d pages in a row", held.way, held.source, number)
 
     async def _ask(self, held: Held, entry: SourceEntry, web: Web, cursor: Cursor) -> Page:
+        """One page; it stays claimed meanwhile, however long a slow platform takes."""
+        asking = asyncio.create_task(_contained(self._page(held, entry, web, cursor)))
+        try:
+            while not (await asyncio.wait({asking}, timeout=HOLD_EVERY))[0]:
+                await self._hold_on(held)
+            return asking.result()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
+    async def _page(self, held: Held, entry: SourceEntry, web: Web, cursor: Cursor) -> Page:
         """One page; with the next token, where the first one is refused."""
         while True:
             try:
@@ -287,16 +311,14 @@ class Listener:
         while self._service.outbox_full:  # noqa: ASYNC110  others empty it, in the database
             await asyncio.sleep(FULL_SECONDS)
 
-    def _following(
-        self, held: Held, entry: SourceEntry, page: Page
-    ) -> tuple[datetime | None, bool]:
-        """When it is due again, and whether this process goes on with it."""
+    def _due(self, held: Held, entry: SourceEntry, page: Page, *, is_last: bool) -> datetime | None:
+        """When the next page is due, for whoever comes then."""
         now = datetime.now(UTC)
         if page.more:
-            return now + CLAIM, True
+            return now if is_last else now + CLAIM
         if held.way == "backfill":
-            return None, False
-        return self._pace_of(held, entry).after_success(now, page.wish), False
+            return None
+        return self._pace_of(held, entry).after_success(now, page.wish)
 
     def _pace_of(self, held: Held, entry: SourceEntry) -> Pace:
         if held.way == "pull" and isinstance(entry, Pull):
@@ -326,7 +348,7 @@ class Listener:
             cursor=cursors[-1] if cursors else None,
             next_try=due,
             keeps=keeps,
-            reason=None if reason is None else web.without_secrets(reason),
+            reason=None if reason is None else _kept(web.without_secrets(reason)),
             heard=len(submissions),
             rate_left=web.rate_left,
         )
@@ -360,7 +382,7 @@ class Listener:
             if is_waiting
             else pace.after_failure(now, held.failures + 1, wish)
         )
-        reason = web.without_secrets(str(error))[:MAX_REASON]
+        reason = _kept(web.without_secrets(str(error)))
         failure = Failure(
             reason,
             None if isinstance(error, GoneError) else next_try,
@@ -381,6 +403,35 @@ def _is_no_failure(error: FetchError, held: Held) -> bool:
     return error.code == "too_many_requests" or (error.code == ENDED and held.pages > 0)
 
 
+def _kept(reason: str) -> str:
+    """A reason as a table takes it: what a server says may hold anything."""
+    return reason.replace("\0", "�").encode("utf-8", "replace").decode()[:MAX_REASON]
+
+
+async def _contained(page: Awaitable[Page]) -> Page:
+    """The page; whatever its kind raises, it ends nothing but this."""
+    try:
+        return await page
+    except BaseException as error:
+        if not _is_mishap(error):
+            raise
+        raise _mishap(error) from error
+
+
+def _is_mishap(error: BaseException) -> bool:
+    """Whether a kind, which may be anybody's, raised what would end more than its own round.
+
+    Such are SystemExit, and a CancelledError although nobody cancelled.
+    """
+    task = asyncio.current_task()
+    is_cancelled = task is not None and task.cancelling() > 0
+    return not (is_cancelled or isinstance(error, Exception | GeneratorExit | KeyboardInterrupt))
+
+
+def _mishap(error: BaseException) -> RuntimeError:
+    return RuntimeError(f"the kind raised {type(error).__name__}")
+
+
 async def _read(stream: AsyncGenerator[Page, None], pages: asyncio.Queue[Page | Exception]) -> None:
     """Put pages into the queue, and at last how it ended."""
     try:
@@ -389,6 +440,10 @@ async def _read(stream: AsyncGenerator[Page, None], pages: asyncio.Queue[Page | 
                 await pages.put(page)
     except Exception as error:  # noqa: BLE001  it is raised again by whoever takes it out
         await pages.put(error)
+    except BaseException as error:
+        if not _is_mishap(error):
+            raise
+        await pages.put(_mishap(error))
     else:
         await pages.put(FetchError(ENDED, "the platform ended the connection"))
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from klankbord_ingest.kind import Cursor
 from klankbord_runtime.db import Connection, load_queries
@@ -16,10 +16,13 @@ Way: TypeAlias = Literal["pull", "stream", "backfill"]
 
 @dataclass
 class Held:
-    """A way of listening to a source that this process alone has for a while."""
+    """A way of listening to a source that one round of listening alone has for a while."""
 
     source: str
     way: Way
+    holder: UUID
+    """In whose name it is held: each claim has its own. So a round that lost its claim writes
+    nothing, even where it was the same process that claimed it again."""
     cursor: Cursor
     since: datetime | None
     """Of a backfill: how far back it goes."""
@@ -81,10 +84,6 @@ class TakenError(Exception):
 class ListeningStore:
     """The tables `listening` and `paused`."""
 
-    def __init__(self, holder: UUID) -> None:
-        """Hold what is claimed in this process's name."""
-        self._holder = holder
-
     async def list_ways(
         self,
         connection: Connection,
@@ -106,11 +105,12 @@ class ListeningStore:
 
     async def claim(self, connection: Connection, now: datetime, until: datetime) -> Held | None:
         """What is due, which nobody else gets before `until`."""
-        row = await connection.fetchrow(queries.claim_way, now, until, self._holder)
+        holder = uuid4()
+        row = await connection.fetchrow(queries.claim_way, now, until, holder)
         if row is None:
             return None
         cursor: Cursor = row["cursor"]
-        return Held(row["source"], row["way"], cursor, row["since"], row["failures"])
+        return Held(row["source"], row["way"], holder, cursor, row["since"], row["failures"])
 
     async def advance(
         self, connection: Connection, held: Held, advance: Advance, now: datetime
@@ -124,7 +124,7 @@ class ListeningStore:
             queries.advance,
             held.source,
             held.way,
-            self._holder,
+            held.holder,
             advance.cursor,
             advance.next_try,
             advance.keeps,
@@ -139,7 +139,7 @@ class ListeningStore:
     async def hold_on(self, connection: Connection, held: Held, until: datetime) -> bool:
         """Keep it until then; False where it was paused, taken off the list, or is another's."""
         found = await connection.fetchval(
-            queries.hold_on, held.source, held.way, self._holder, until
+            queries.hold_on, held.source, held.way, held.holder, until
         )
         return found is not None
 
@@ -149,7 +149,7 @@ class ListeningStore:
             queries.fail,
             held.source,
             held.way,
-            self._holder,
+            held.holder,
             failure.next_try,
             failure.reason,
             failure.is_waiting,
@@ -159,7 +159,7 @@ class ListeningStore:
 
     async def let_go(self, connection: Connection, held: Held, due: datetime) -> None:
         """Leave it to whoever comes first from then on."""
-        await connection.execute(queries.let_go, held.source, held.way, self._holder, due)
+        await connection.execute(queries.let_go, held.source, held.way, held.holder, due)
 
     async def begin_backfill(
         self, connection: Connection, source: str, kind: str, since: datetime | None, now: datetime
