@@ -7,7 +7,7 @@ waiting or fill our memory either: each redirect is checked again, and size and 
 import asyncio
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
@@ -20,6 +20,8 @@ MAX_BYTES = 2 * 1024 * 1024
 """The largest body that is read, counted after decompression."""
 MAX_SECONDS = 10.0
 """The longest a fetch may take, from the first name look-up to the last byte."""
+HEAD_SECONDS = 30.0
+"""The longest until a stream begins, from the first name look-up to the end of its head."""
 SILENCE_SECONDS = 120.0
 """A stream of which nothing came for so long, not even a heartbeat, is taken to be dead."""
 MAX_ERROR_BYTES = 64 * 1024
@@ -107,10 +109,10 @@ class Fetcher:
             async with asyncio.timeout(longest):
                 return await self._follow(method, url, headers, body, max_bytes or self._max_bytes)
         except TimeoutError:
-            why = f"{_shown(url)} did not answer in full within {longest:g} seconds"
+            why = f"{shown(url)} did not answer in full within {longest:g} seconds"
             raise FetchError("too_slow", why) from None
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise FetchError("unreachable", f"{_shown(url)} gave no answer: {error}") from error
+            raise FetchError("unreachable", f"{shown(url)} gave no answer: {error}") from error
 
     @asynccontextmanager
     async def stream(
@@ -123,15 +125,20 @@ class Fetcher:
                 two minutes.
         """
         try:
-            async with self._pool() as pool, self._asked(pool, "GET", url, headers) as response:
-                answer = _headers(response)
-                body = b""
-                if response.status != 200:
-                    body = await _beginning(response)
-                head = Fetched(url, None, response.status, answer, body)
+            async with AsyncExitStack() as stack:
+                pool = await stack.enter_async_context(self._pool())
+                asked = self._asked(pool, "GET", url, {**headers, "Accept-Encoding": "identity"})
+                try:
+                    async with asyncio.timeout(HEAD_SECONDS):
+                        response = await stack.enter_async_context(asked)
+                        body = await _beginning(response) if response.status != 200 else b""
+                except TimeoutError:
+                    why = f"{shown(url)} did not begin to answer within {HEAD_SECONDS:g} seconds"
+                    raise FetchError("too_slow", why) from None
+                head = Fetched(url, None, response.status, _headers(response), body)
                 yield head, _alive(response, url)
         except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as error:
-            raise FetchError("unreachable", f"{_shown(url)} broke off: {error}") from error
+            raise FetchError("unreachable", f"{shown(url)} broke off: {error}") from error
 
     async def _follow(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_bytes: int
@@ -146,14 +153,16 @@ class Fetcher:
             try:
                 following = urljoin(current, location)
             except ValueError as error:
-                why = f"{current} redirects to {location!r}, which is no web address: {error}"
+                why = f"{shown(current)} redirects to {shown(location)!r}, which is no web address"
                 raise FetchError("bad_address", why) from error
             if _origin(following) != _origin(current):
                 headers = {name: headers[name] for name in headers if name.lower() in _HARMLESS}
             current = following
             always_permanent = always_permanent and answer.status in _PERMANENT
             moved_to = current if always_permanent else moved_to
-        raise FetchError("too_many_redirects", f"{url} redirects more than {MAX_REDIRECTS} times")
+        raise FetchError(
+            "too_many_redirects", f"{shown(url)} redirects more than {MAX_REDIRECTS} times"
+        )
 
     async def _once(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, max_bytes: int
@@ -243,7 +252,7 @@ async def _alive(response: httpcore.Response, url: str) -> AsyncGenerator[bytes,
             async with asyncio.timeout(SILENCE_SECONDS):
                 chunk = await anext(chunks, None)
         except TimeoutError:
-            why = f"{_shown(url)} said nothing for {SILENCE_SECONDS:g} seconds"
+            why = f"{shown(url)} said nothing for {SILENCE_SECONDS:g} seconds"
             raise FetchError("too_slow", why) from None
         if chunk is None:
             return
@@ -255,9 +264,13 @@ def _origin(url: str) -> tuple[str, str, int | None]:
     return parsed.scheme, parsed.host, parsed.port
 
 
-def _shown(url: str) -> str:
-    """An address without its query, which may hold a secret."""
-    return url.partition("?")[0]
+def shown(url: str) -> str:
+    """An address for a log or a table: without what stands before its host and in its query, which
+    may be a secret.
+    """
+    scheme, mark, rest = url.partition("?")[0].partition("#")[0].partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def _parse_url(url: str) -> httpx.URL:
@@ -265,9 +278,9 @@ def _parse_url(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
         host = parsed.host  # decoded only now: a name may be no IDNA
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise FetchError("bad_address", f"{url!r} is no web address: {error}") from error
+        raise FetchError("bad_address", f"{shown(url)!r} is no web address: {error}") from error
     if parsed.scheme not in SCHEMES or not host:
-        raise FetchError("bad_address", f"{url!r} is no http or https address")
+        raise FetchError("bad_address", f"{shown(url)!r} is no http or https address")
     if parsed.userinfo:
         raise FetchError("bad_address", "an address with a name or password in it is not fetched")
     return parsed

@@ -12,6 +12,9 @@ LONGEST = timedelta(days=1)
 EPOCH_MINIMUM = 1_000_000_000
 """A larger number in a reset header is a moment in seconds since 1970, a smaller one a length."""
 
+MOST_LEFT = 1_000_000_000
+"""Some say 4294967295 for `as many as you like`."""
+
 _SECONDS = re.compile("[0-9]+")
 _MAX_AGE = re.compile(r"(?:^|,)\s*max-age=(\d{1,9})\s*(?:,|$)", re.IGNORECASE)
 _LEFT = ("x-ratelimit-remaining", "x-rate-limit-remaining", "ratelimit-remaining")
@@ -42,7 +45,8 @@ def limit_of(status: int, headers: Mapping[str, str], now: datetime) -> Limit:
             `-Reset` as GitHub, Mastodon, Discord and Discourse send them.
         now: the moment of the answer.
     """
-    left = next((int(headers[name]) for name in _LEFT if headers.get(name, "").isdecimal()), None)
+    said = next((headers[name] for name in _LEFT if headers.get(name, "").isdecimal()), None)
+    left = None if said is None else int(min(float(said), MOST_LEFT))
     wait = retry_after(headers, now)
     if wait is None and (left == 0 or status == HTTPStatus.TOO_MANY_REQUESTS):
         wait = next((found for name in _RESET if (found := _until(headers.get(name), now))), None)

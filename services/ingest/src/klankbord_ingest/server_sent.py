@@ -28,7 +28,7 @@ class ServerSentReader:
     """Makes events of the bytes of one stream."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
         self._name = ""
         self._data: list[str] = []
         self._id = ""
@@ -40,12 +40,18 @@ class ServerSentReader:
         Raises:
             TooLargeError: an event is larger than 1 MiB.
         """
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        for line in lines:
+        # What is there of a line is not copied again with each byte that a server sends by itself.
+        *ended, rest = chunk.split(b"\n")
+        for piece in ended:
+            line = bytes(self._rest + piece)
+            self._rest.clear()
             self._size += len(line)
-            if self._size + len(self._rest) > MAX_EVENT_BYTES:
-                break
+            self._check()
             yield from self._line(line.removesuffix(b"\r").decode("utf-8", "replace"))
+        self._rest += rest
+        self._check()
+
+    def _check(self) -> None:
         if self._size + len(self._rest) > MAX_EVENT_BYTES:
             raise TooLargeError(f"an event is larger than {MAX_EVENT_BYTES:,} bytes")
 

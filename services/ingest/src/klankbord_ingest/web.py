@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, W
 
 from klankbord_ingest.feeds.document import FeedDocument, UnreadableFeedError
 from klankbord_ingest.feeds.worker import FeedReader
-from klankbord_ingest.fetch import Fetched, Fetcher
+from klankbord_ingest.fetch import Fetched, Fetcher, shown
 from klankbord_ingest.manners import Limit, limit_of
 from klankbord_ingest.outgoing import FetchError
 from klankbord_ingest.server_sent import ServerSent, ServerSentReader, TooLargeError
@@ -190,7 +190,7 @@ class Web:
                     for event in reader.read(chunk):
                         yield event
             except TooLargeError as error:
-                raise FetchError("too_large", f"{url.partition('?')[0]}: {error}") from error
+                raise FetchError("too_large", f"{shown(url)}: {error}") from error
 
     @asynccontextmanager
     async def websocket(
@@ -202,17 +202,17 @@ class Web:
     ) -> AsyncGenerator[ClientConnection, None]:
         """A web socket, connected and guarded; see https://websockets.readthedocs.io."""
         host = self._before(url)
-        parts = urlsplit(url)
-        if parts.scheme not in {"ws", "wss"}:
-            raise FetchError("bad_address", f"{url!r} is no ws or wss address")
-        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        is_tls = url.startswith("wss:")
+        if not is_tls and not url.startswith("ws:"):
+            raise FetchError("bad_address", f"{shown(url)!r} is no ws or wss address")
+        port = urlsplit(url).port or (443 if is_tls else 80)
         sock = await self._fetcher.gate.connect(host, port)
         try:
-            async with connect(
+            async with _Direct(
                 url,
                 sock=sock,
                 proxy=None,
-                ssl=self._fetcher.gate.tls if parts.scheme == "wss" else None,
+                ssl=self._fetcher.gate.tls if is_tls else None,
                 additional_headers=dict(headers or {}),
                 user_agent_header=self._fetcher.user_agent,
                 subprotocols=list(subprotocols) or None,  # type: ignore[arg-type]
@@ -228,9 +228,11 @@ class Web:
             self._judge(
                 Fetched(url, None, response.status_code, given, bytes(response.body or b"")), host
             )
-            raise FetchError("bad_answer", f"{url} opened no web socket: {error}") from error
+            raise FetchError("bad_answer", f"{shown(url)} opened no web socket: {error}") from error
         except (WebSocketException, InvalidHandshake, InvalidURI, OSError, TimeoutError) as error:
-            why = f"{url}: the web socket broke: {error or type(error).__name__}"
+            # what is no address is told with its query
+            said = error.msg if isinstance(error, InvalidURI) else str(error)
+            why = f"{shown(url)}: the web socket broke: {said or type(error).__name__}"
             raise FetchError("unreachable", why) from error
         finally:
             sock.close()
@@ -291,7 +293,11 @@ class Web:
         return fetched
 
     def _before(self, url: str) -> str:
-        host = urlsplit(url).hostname or ""
+        try:
+            parts = urlsplit(url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise FetchError("bad_address", f"{shown(url)!r} is no web address: {error}") from None
         self._hosts.check(host, datetime.now(UTC))
         return host
 
@@ -308,7 +314,7 @@ class Web:
         if status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_MODIFIED:
             return
         known = HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown status"
-        why = f"{answer.url.partition('?')[0]} answered {status} ({known}){_said(answer)}"
+        why = f"{shown(answer.url)} answered {status} ({known}){_said(answer)}"
         if is_later:
             code = "unavailable" if status in _UNAVAILABLE else "too_many_requests"
             raise LaterError(code, why, limit.wait)
@@ -322,6 +328,14 @@ class Web:
             case HTTPStatus.GONE:
                 raise GoneError("gone", f"{why}: it is gone for good; change or remove the source")
         raise FetchError("bad_answer", why)
+
+
+class _Direct(connect):
+    """A web socket's connection that is led nowhere else: the gate let through this address."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """A redirect is an answer like any other that opens nothing."""
+        return exc
 
 
 FORM = "application/x-www-form-urlencoded"
@@ -340,10 +354,10 @@ def json_of(fetched: Fetched) -> Any:
     try:
         document = json.loads(fetched.body)
     except (ValueError, RecursionError) as error:
-        why = f"{fetched.url.partition('?')[0]} answered no JSON: {error}"
+        why = f"{shown(fetched.url)} answered no JSON: {error}"
         raise FetchError("no_json", why) from error
     if _is_deeper(document, MAX_DEPTH):
-        why = f"{fetched.url.partition('?')[0]} answered JSON that nests deeper than {MAX_DEPTH}"
+        why = f"{shown(fetched.url)} answered JSON that nests deeper than {MAX_DEPTH}"
         raise FetchError("too_deep", why)
     return document
 
@@ -375,7 +389,7 @@ def _with(url: str, params: Params | None) -> str:
     try:
         return str(httpx.URL(url).copy_merge_params(given))
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise FetchError("bad_address", f"{url!r} is no web address: {error}") from error
+        raise FetchError("bad_address", f"{shown(url)!r} is no web address: {error}") from error
 
 
 def _said(answer: Fetched) -> str:
