@@ -1,8 +1,8 @@
-"""A page of items, each read by itself."""
+"""A page of items, each read by itself; and several pages as one."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from klankbord_ingest.kind import PassedOver, gathered
+from klankbord_ingest.kind import FieldError, Page, PassedOver, gathered, together
 
 
 def read(item: str) -> list[dict[str, object]]:
@@ -17,3 +17,17 @@ def test_a_time_too_far_away_hinders_no_other() -> None:
     assert [one.native_id for one in page.submissions] == ["1772366400"]  # type: ignore[union-attr]
     assert [error.index for error in page.refused] == [1, 2, 3, 5]
     assert page.passed_over == {"private": 1}
+
+
+def test_pages_together_go_on_where_the_last_of_them_does() -> None:
+    first = gathered(["1772366400", "soon", "private"], read, {"after": 1}, more=True)
+    second = gathered(["later", "1772366401", "private"], read, wish=timedelta(seconds=4))
+    whole = FieldError(None, "channel 7", "is closed", "not_found")
+    page = together([first, second, Page(refused=[whole], ask_now=True)])
+    assert [one.native_id for one in page.submissions] == ["1772366400", "1772366401"]  # type: ignore[union-attr]
+    assert [error.index for error in page.refused] == [1, 2, None], "each has a place of its own"
+    assert page.passed_over == {"private": 2}
+    assert page.cursor == {"after": 1}
+    assert not page.more
+    assert page.wish == timedelta(seconds=4)
+    assert page.ask_now

@@ -15,7 +15,7 @@ its kinds as entry points of the group `klankbord.kinds`; nothing else of Klankb
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeAlias
 
@@ -64,6 +64,7 @@ __all__ = [
     "body_refused",
     "gathered",
     "json_body",
+    "together",
 ]
 
 Cursor: TypeAlias = Mapping[str, JsonValue]
@@ -151,6 +152,32 @@ _WRONG_SHAPE = (
     ArithmeticError,
     OSError,  # how `datetime.fromtimestamp` says that a time is too far away
 )
+
+
+def together(pages: Sequence[Page]) -> Page:
+    """Several pages as one, which goes on where the last of them does.
+
+    Refused items are counted on from page to page, so that each has a place of its own.
+    """
+    submissions: list[Told] = []
+    refused: list[FieldError] = []
+    passed_over: Counter[str] = Counter()
+    cursor: Cursor | None = None
+    counted = 0
+    for page in pages:
+        submissions += page.submissions
+        refused += [
+            error if error.index is None else replace(error, index=counted + error.index)
+            for error in page.refused
+        ]
+        passed_over.update(page.passed_over)
+        cursor = cursor if page.cursor is None else page.cursor
+        places = (error.index for error in page.refused if error.index is not None)
+        counted += max(len(page.submissions), 1 + max(places, default=-1))
+    more = bool(pages) and pages[-1].more
+    wish = max((page.wish for page in pages if page.wish is not None), default=None)
+    ask_now = any(page.ask_now for page in pages)
+    return Page(submissions, refused, passed_over, cursor, more, wish, ask_now)
 
 
 def submission_of(said: Said) -> Told:

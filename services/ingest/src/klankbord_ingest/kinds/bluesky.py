@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlencode
@@ -234,7 +235,7 @@ class Bluesky(Stream):
             refused = [*page.refused, *_missed(frame.notice)]
             if page.submissions or refused or passed_over.total() >= SILENT:
                 cursor = self._kept(frame.at, known) if frame.at else None
-                yield Page(page.submissions, refused, +passed_over, cursor=cursor)
+                yield replace(page, refused=refused, passed_over=+passed_over, cursor=cursor)
                 passed_over.clear()
 
     def _said(

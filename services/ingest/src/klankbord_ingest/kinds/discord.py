@@ -11,7 +11,6 @@ import asyncio
 import json
 import random
 import re
-from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -31,9 +30,9 @@ from klankbord_ingest.kind import (
     Pull,
     Secret,
     Stream,
-    Told,
     Web,
     gathered,
+    together,
 )
 from klankbord_ingest.linked import links_in_text
 from klankbord_ingest.web import NotFoundError, RefusedTokenError
@@ -407,7 +406,7 @@ class Discord(Stream, Pull, Backfill):
         following: Fields = {"newest": newest}
         if due:
             following |= {"left": due, "is_first": is_first}
-        return replace(_together(pages), cursor=following, more=bool(due))
+        return replace(together(pages), cursor=following, more=bool(due))
 
     def _followed(self, places: Places) -> list[Place]:
         """Where to ask, the liveliest first."""
@@ -484,7 +483,7 @@ class Discord(Stream, Pull, Backfill):
             "after": after,
             "archive": to_list,
         }
-        return replace(_together(pages), cursor=state, more=bool(due or to_list))
+        return replace(together(pages), cursor=state, more=bool(due or to_list))
 
     def _is_followed(self, place: Place, places: Places) -> bool:
         try:
@@ -766,23 +765,6 @@ def _snowflake(moment: datetime) -> str:
     """The id before every id of that moment."""
     milliseconds = int(moment.timestamp() * 1000) - FIRST_MOMENT
     return str(max(milliseconds << 22, 1) - 1)
-
-
-def _together(pages: list[Page]) -> Page:
-    """Several pages as one."""
-    passed_over: Counter[str] = Counter()
-    submissions: list[Told] = []
-    refused: list[FieldError] = []
-    for position, page in enumerate(pages):
-        submissions += page.submissions
-        refused += [
-            error
-            if error.index is None
-            else replace(error, index=position * PER_PAGE + error.index)
-            for error in page.refused
-        ]
-        passed_over.update(page.passed_over)
-    return Page(submissions, refused, passed_over)
 
 
 def _number(message: Fields) -> int:

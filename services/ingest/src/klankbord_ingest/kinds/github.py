@@ -19,7 +19,7 @@ is a version when it says something else.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -226,13 +226,8 @@ class GitHub(Push, Pull, Backfill):
         state = round_.state or ({"since": begin.strftime(STAMP)} if begin else {})
         asked = self._discussions if part.path is None else self._listed
         page, state, is_done = await asked(web, round_, about["id"], state, begin)
-        return Page(
-            page.submissions,
-            page.refused,
-            page.passed_over,
-            round_.following(about, state, is_done=is_done),
-            more=not is_done or round_.is_short,
-        )
+        following = round_.following(about, state, is_done=is_done)
+        return replace(page, cursor=following, more=not is_done or round_.is_short)
 
     async def _about(self, web: Web, repository: str, now: datetime) -> dict[str, Any]:
         """What a repository is called by number, and what it has."""

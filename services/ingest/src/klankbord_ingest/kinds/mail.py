@@ -7,6 +7,7 @@ that it is the same post whether it was heard or imported.
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_address
 from typing import Annotated, ClassVar, Literal, Self
@@ -34,6 +35,7 @@ from klankbord_ingest.kind import (
     Stream,
     Submission,
     Web,
+    together,
 )
 from klankbord_schemas.trust import PublishedTrust
 
@@ -127,7 +129,7 @@ class Mail(Stream, Backfill):
             found = [uid for uid in await imap.search(f"UID {seen + 1}:*{day}") if uid > seen]
             where: Cursor = {"validity": folder.validity, "uid": seen}
             pages = [await self._page(imap, uids, where) for uids in _batches(found[:HISTORY_PAGE])]
-        return _together(pages, where, more=len(found) > HISTORY_PAGE)
+        return replace(together([Page(cursor=where), *pages]), more=len(found) > HISTORY_PAGE)
 
     @property
     def _port(self) -> int:
@@ -146,8 +148,7 @@ class Mail(Stream, Backfill):
         mails, broken = await _fetched(imap, uids)
         page = await asyncio.to_thread(page_of, mails, self.list_id)
         seen = max([_number(where["uid"]), *uids])
-        refused = [*page.refused, *broken]
-        return Page(page.submissions, refused, page.passed_over, {**where, "uid": seen})
+        return replace(page, refused=[*page.refused, *broken], cursor={**where, "uid": seen})
 
 
 def page_of(mails: Iterable[Delivered], list_id: str | None) -> Page:
@@ -214,21 +215,6 @@ async def _start(imap: Imap, folder: Folder, cursor: Cursor) -> Cursor:
     again = await imap.search(f"SINCE {_day(began)}")
     seen = again[0] - 1 if again else last
     return {**cursor, "validity": folder.validity, "uid": seen}
-
-
-def _together(pages: Sequence[Page], where: Cursor, *, more: bool) -> Page:
-    """One page of several."""
-    passed_over: dict[str, int] = {}
-    for page in pages:
-        for reason, count in page.passed_over.items():
-            passed_over[reason] = passed_over.get(reason, 0) + count
-    return Page(
-        [submission for page in pages for submission in page.submissions],
-        [error for page in pages for error in page.refused],
-        passed_over,
-        pages[-1].cursor if pages else where,
-        more,
-    )
 
 
 def _batches(uids: Sequence[int]) -> Iterable[Sequence[int]]:

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from html.parser import HTMLParser
@@ -32,6 +33,7 @@ from klankbord_ingest.kind import (
     Web,
     gathered,
     json_body,
+    together,
 )
 from klankbord_ingest.native_id import kept_native_id
 from klankbord_ingest.remembered import Remembered
@@ -158,8 +160,8 @@ class Mastodon(Push, Pull, Stream, Backfill):
             notifications, told, has_more = await self._after(web, path, cursor.get("told"), types)
             more = more or has_more
         placed = await self._placed(web, statuses)
-        page = gathered(placed, self._said, {"newest": newest, "told": told}, more=more)
-        return _joined(page, await self._notified(web, notifications))
+        pages = [gathered(placed, self._said), await self._notified(web, notifications)]
+        return replace(together(pages), cursor={"newest": newest, "told": told}, more=more)
 
     async def backfill(self, web: Web, cursor: Cursor, since: datetime | None) -> Page:
         """What stands on the timeline, from the newest on back."""
@@ -207,9 +209,7 @@ class Mastodon(Push, Pull, Stream, Backfill):
                 page = gathered([event.data.strip()], lambda given: [_deleted(given, known)])
             case _:
                 page = Page(passed_over={"other": 1})
-        return Page(
-            page.submissions, page.refused, page.passed_over, cursor={"known": known.cursor}
-        )
+        return replace(page, cursor={"known": known.cursor})
 
     async def _notified(self, web: Web, notifications: Sequence[Any]) -> Page:
         """Notifications: https://docs.joinmastodon.org/entities/Notification/."""
@@ -494,17 +494,3 @@ def _is_before(status: Any, since: datetime) -> bool:
         return datetime.fromisoformat(status["created_at"]) < since
     except (KeyError, TypeError, ValueError):
         return False
-
-
-def _joined(first: Page, second: Page) -> Page:
-    counts = {
-        reason: first.passed_over.get(reason, 0) + second.passed_over.get(reason, 0)
-        for reason in {*first.passed_over, *second.passed_over}
-    }
-    return Page(
-        [*first.submissions, *second.submissions],
-        [*first.refused, *second.refused],
-        counts,
-        first.cursor,
-        first.more,
-    )

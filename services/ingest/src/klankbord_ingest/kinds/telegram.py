@@ -10,6 +10,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -235,13 +236,7 @@ class Telegram(Push, Pull):
         if not numbers:
             return page
         following = {"offset": max(numbers) + 1, "heard": now.isoformat()}
-        return Page(
-            page.submissions,
-            page.refused,
-            page.passed_over,
-            following,
-            more=len(updates) >= PER_PAGE,
-        )
+        return replace(page, cursor=following, more=len(updates) >= PER_PAGE)
 
     @property
     def allowed_updates(self) -> list[str]:

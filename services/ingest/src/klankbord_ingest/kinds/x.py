@@ -12,6 +12,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from html import unescape
@@ -163,7 +164,7 @@ class X(Push, Pull):
             kept: Cursor = {"since": since, "newest": newest, "token": following}
         else:
             kept = {"since": newest}
-        return Page(page.submissions, page.refused, page.passed_over, kept, more=bool(following))
+        return replace(page, cursor=kept, more=bool(following))
 
 
 def signed(key: bytes, body: bytes) -> str:

@@ -12,7 +12,7 @@ from klankbord_ingest.feeds.worker import FeedReader
 from klankbord_ingest.fetch import Fetcher
 from klankbord_ingest.hearing import Hearing, told
 from klankbord_ingest.keys import SourceKeys
-from klankbord_ingest.kind import Backfill, Cursor, Page, Pull, Stream
+from klankbord_ingest.kind import Backfill, Cursor, Page, Pull, Stream, together
 from klankbord_ingest.listening.pace import SPREAD, Pace
 from klankbord_ingest.listening.store import (
     Advance,
@@ -230,6 +230,12 @@ class Listener:
                 why = "the platform says that there is more, and gives the same page again"
                 raise FetchError("bad_answer", why)
             if is_last:
+        cursor, is_first = held.cursor, True
+        while True:
+            page = await self._ask(held, entry, web, cursor)
+            cursor = cursor if page.cursor is None else page.cursor
+            await self._hear(page, held, source, self._following(held, entry, page), web)
+            if not page.more:
                 break
             await self._room()
         if number > 1:
@@ -284,11 +290,11 @@ class Listener:
                 except TimeoutError:
                     await self._hold_on(held)
                     continue
-                together, end = _drained(first, pages)
-                if together:
+                drained, end = _drained(first, pages)
+                if drained:
                     await self._room()
                     due = datetime.now(UTC) + CLAIM
-                    await self._hear(together, held, source, (due, True), web)
+                    await self._hear(together(drained), held, source, (due, True), web)
                 if end is not None:
                     raise end
         finally:
@@ -327,25 +333,20 @@ class Listener:
 
     async def _hear(
         self,
-        pages: list[Page],
+        page: Page,
         held: Held,
         source: Source,
         following: tuple[datetime | None, bool],
         web: Web,
     ) -> None:
-        """Write pages and the cursor after them, all or nothing."""
+        """Write a page and the cursor after it, all or nothing."""
         own = replace(source, kind="import") if held.way == "backfill" else source
-        submissions, refused = [], []
-        for page in pages:
-            said, wrong = await self._hearing.said(page, source)
-            submissions += said
-            refused += wrong
-        cursors = [page.cursor for page in pages if page.cursor is not None]
+        submissions, refused = await self._hearing.said(page, source)
         items = len(submissions) + len({error.index for error in refused})
         reason = told(refused, items)
         due, keeps = following
         advance = Advance(
-            cursor=cursors[-1] if cursors else None,
+            cursor=page.cursor,
             next_try=due,
             keeps=keeps,
             reason=None if reason is None else _kept(web.without_secrets(reason)),
@@ -358,7 +359,7 @@ class Listener:
             await self._store.advance(work.connection, held, advance, work.now)
         held.cursor = held.cursor if advance.cursor is None else advance.cursor
         held.failures = 0
-        held.pages += len(pages)
+        held.is_heard = True
         if submissions:
             self._telemetry.heard(source.name, *receipt)
             log.info(
@@ -400,7 +401,7 @@ class Listener:
 
 def _is_no_failure(error: FetchError, held: Held) -> bool:
     """Whether the platform only asked to wait, or ended a stream that it had spoken on."""
-    return error.code == "too_many_requests" or (error.code == ENDED and held.pages > 0)
+    return error.code == "too_many_requests" or (error.code == ENDED and held.is_heard)
 
 
 def _kept(reason: str) -> str:
@@ -452,13 +453,13 @@ def _drained(
     first: Page | Exception, pages: asyncio.Queue[Page | Exception]
 ) -> tuple[list[Page], Exception | None]:
     """What is there by now, up to some five hundred submissions; and how it ended, if it did."""
-    together: list[Page] = []
+    drained: list[Page] = []
     size, one = 0, first
     while True:
         if isinstance(one, Exception):
-            return together, one
-        together.append(one)
+            return drained, one
+        drained.append(one)
         size += len(one.submissions)
         if size >= TOGETHER or pages.empty():
-            return together, None
+            return drained, None
         one = pages.get_nowait()

@@ -28,8 +28,8 @@ class Held:
     """Of a backfill: how far back it goes."""
     failures: int
     """How often in a row it failed before; 0 again once a page was heard."""
-    pages: int = 0
-    """How many pages were heard since it was claimed."""
+    is_heard: bool = False
+    """Whether a page was heard since it was claimed."""
 
 
 @dataclass(frozen=True)
