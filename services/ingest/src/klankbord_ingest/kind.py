@@ -23,7 +23,7 @@ from pydantic import JsonValue, ValidationError
 from pydantic_core import from_json
 
 from klankbord_ingest.outgoing import FetchError
-from klankbord_ingest.signature import UnsignedError, only_header
+from klankbord_ingest.signature import UnsignedError, check_time, is_one_of, only_header
 from klankbord_ingest.source import Secret, Source, SourceEntry
 from klankbord_ingest.submission import (
     DepartureSubmission,
@@ -62,7 +62,9 @@ __all__ = [
     "UnsignedError",
     "Web",
     "body_refused",
+    "check_time",
     "gathered",
+    "is_one_of",
     "json_body",
     "together",
 ]
@@ -283,8 +285,8 @@ class Push(SourceEntry, ABC):
         """Check that the platform sent this, over the raw bytes.
 
         It is called for every request, before anything else reads it. `secrets` has every role of
-        the kind; one that has no secret has no keys. Compare with `hmac.compare_digest`, bytes with
-        bytes; refuse what is older than the platform allows.
+        the kind; one that has no secret has no keys. Compare with `is_one_of`, and refuse with
+        `check_time` what is older than the platform allows.
 
         Returns:
             What the platform calls the delivery, the same when it is sent again; None where it

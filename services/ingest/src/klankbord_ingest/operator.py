@@ -1,6 +1,5 @@
 """Who may use the operator's doors."""
 
-import hmac
 import logging
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -8,6 +7,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 
 from klankbord_ingest.problem import ProblemError
+from klankbord_ingest.signature import is_one_of
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Operator:
         except (OSError, ValueError) as reason:
             log.error("the operator's doors are shut: %s", reason)  # noqa: TRY400
             tokens = ()
-        is_right = any(hmac.compare_digest(given, right) for right in tokens)
+        is_right = is_one_of(given, tokens)
         if scheme.lower() != "bearer" or not is_right:
             raise ProblemError(
                 HTTPStatus.UNAUTHORIZED,

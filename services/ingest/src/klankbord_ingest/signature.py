@@ -1,4 +1,4 @@
-"""Who may post: signatures of Standard Webhooks, and their secrets.
+"""Who may post: what all signatures have in common, and those of Standard Webhooks.
 
 Format: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -14,6 +14,8 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - how a secret begins
 SECRET_BYTES = range(24, 65)
 ID, TIMESTAMP, SIGNATURE = b"webhook-id", b"webhook-timestamp", b"webhook-signature"
 MAX_ID_BYTES = 200
+MAX_DIGITS = len(str(2**53))
+"""Of seconds since 1970, as far as a number in JSON is exact."""
 
 
 class UnsignedError(Exception):
@@ -77,17 +79,9 @@ def verify(
     )
     if not 0 < len(webhook_id) <= MAX_ID_BYTES:
         raise UnsignedError(f"webhook-id has {len(webhook_id)} bytes, not 1 to {MAX_ID_BYTES}")
-    if not timestamp.isdigit() or len(timestamp) > len(str(2**53)):
-        raise UnsignedError("webhook-timestamp is no number of seconds since 1970")
-    apart = abs(now.timestamp() - int(timestamp))
-    if apart > TOLERANCE.total_seconds():
-        raise UnsignedError(f"webhook-timestamp is {apart:.0f} s from this machine's clock")
+    check_time("webhook-timestamp", timestamp, now, TOLERANCE)
     expected = [b"v1," + _digest(key, webhook_id, timestamp, body) for key in keys]
-    matches = [
-        hmac.compare_digest(signature, right)
-        for signature in signatures.split(b" ")
-        for right in expected
-    ]
+    matches = [is_one_of(signature, expected) for signature in signatures.split(b" ")]
     if not any(matches):
         raise UnsignedError("no signature in webhook-signature is right for this body")
     return webhook_id
@@ -103,6 +97,31 @@ def only_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
     if len(values) != 1:
         raise UnsignedError(f"{name.decode()} is given {len(values)} times")
     return values[0]
+
+
+def is_one_of(given: bytes, rights: Iterable[bytes]) -> bool:
+    """Whether it is one of these; each is compared in full, so that the time tells nothing."""
+    matches = [hmac.compare_digest(given, right) for right in rights]
+    return any(matches)
+
+
+def check_time(header: str, given: bytes, now: datetime, tolerance: timedelta) -> None:
+    """Check that something was signed just now.
+
+    Args:
+        header: the name of the header that says when, for the message.
+        given: its value: seconds since 1970.
+        now: the moment of the request.
+        tolerance: how far the two may lie apart.
+
+    Raises:
+        UnsignedError: it is no number, or too far from now.
+    """
+    if not given.isdigit() or len(given) > MAX_DIGITS:
+        raise UnsignedError(f"{header} is no number of seconds since 1970")
+    apart = abs(now.timestamp() - int(given))
+    if apart > tolerance.total_seconds():
+        raise UnsignedError(f"{header} is {apart:.0f} s from this machine's clock")
 
 
 def _digest(key: bytes, webhook_id: bytes, timestamp: bytes, body: bytes) -> bytes:

@@ -303,7 +303,7 @@ def test_any_other_token_is_refused(token: bytes | None) -> None:
         kind().verify(request(token=token), SECRETS, NOW)
 
 
-@pytest.mark.parametrize("secrets", [{}, {"signature": []}, {"signature": [b"x" * 20]}])
+@pytest.mark.parametrize("secrets", [{"signature": []}, {"signature": [b"x" * 20]}])
 def test_without_the_secret_nobody_may_push(secrets: dict[str, list[bytes]]) -> None:
     for token in (b"", HS_TOKEN):
         with pytest.raises(UnsignedError):

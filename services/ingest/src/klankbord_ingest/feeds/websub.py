@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from klankbord_ingest.signature import is_one_of
+
 METHODS = frozenset({"sha256", "sha384", "sha512", "sha1"})
 """What a hub may sign with. Google's signs with SHA-1, which as an HMAC is not broken."""
 MOST_HEAD_BYTES = 64 * 1024
@@ -65,9 +67,7 @@ def hub_secret(key: bytes, callback: str) -> str:
 
 def is_asked_for(keys: Sequence[bytes], callback: str, topic: str) -> bool:
     """Whether that callback was given to a hub for that topic."""
-    rights = [callback_id(key, topic).encode() for key in keys]
-    matches = [hmac.compare_digest(callback.encode(), right) for right in rights]
-    return any(matches)
+    return is_one_of(callback.encode(), (callback_id(key, topic).encode() for key in keys))
 
 
 def is_signed(keys: Sequence[bytes], callback: str, signature: str, body: bytes) -> bool:
@@ -84,8 +84,7 @@ def is_signed(keys: Sequence[bytes], callback: str, signature: str, body: bytes)
         return False
     given = digest.strip().lower().encode("latin-1", "replace")
     rights = [hmac.digest(hub_secret(key, callback).encode(), body, method) for key in keys]
-    matches = [hmac.compare_digest(given, right.hex().encode()) for right in rights]
-    return any(matches)
+    return is_one_of(given, (right.hex().encode() for right in rights))
 
 
 def request_for(topic: str, key: bytes, address: str, lease_seconds: int) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from klankbord_ingest.kind import (
     gathered,
     json_body,
 )
+from klankbord_ingest.signed_body import check_sha256
 
 SIGNATURE = "x-li-signature"
 SIGNED_PREFIX = b"hmacsha256="
@@ -75,17 +76,13 @@ class LinkedIn(Push):
         A handshake is not signed: it proves nothing and changes nothing, and to answer it takes
         the client secret.
         """
-        keys = secrets.get("signature", ())
+        keys = secrets["signature"]
         if request.method == "GET":
             if not keys or not CHALLENGE.fullmatch(request.query.get("challengeCode", "")):
                 raise UnsignedError("there is no client secret, or no challengeCode")
             return None
-        given = request.header(SIGNATURE).encode("latin-1")
-        matches = [
-            hmac.compare_digest(given, _signed(key, SIGNED_PREFIX + request.body)) for key in keys
-        ]
-        if not any(matches):
-            raise UnsignedError(f"{SIGNATURE} is not right for this body")
+        signed = SIGNED_PREFIX + request.body
+        check_sha256(SIGNATURE, request.header(SIGNATURE), keys, signed, prefix="")
         return None
 
     def answer(self, request: Request, secrets: Secrets, now: datetime) -> Reply | None:  # noqa: ARG002
@@ -93,7 +90,7 @@ class LinkedIn(Push):
         if request.method != "GET":
             return None
         challenge = request.query["challengeCode"]
-        signed = _signed(secrets["signature"][0], challenge.encode()).decode()
+        signed = hmac.digest(secrets["signature"][0], challenge.encode(), "sha256").hex()
         answered = {"challengeCode": challenge, "challengeResponse": signed}
         return Reply(200, json.dumps(answered).encode(), JSON)
 
@@ -174,10 +171,6 @@ def _decorated(notification: Notification, name: str) -> Mapping[str, Any]:
     decorated = notification.get("decoratedGeneratedActivity") or {}
     found: Mapping[str, Any] = decorated.get(name) or {}
     return found
-
-
-def _signed(key: bytes, said: bytes) -> bytes:
-    return hmac.digest(key, said, "sha256").hex().encode()
 
 
 def _moment(notification: Notification) -> datetime:

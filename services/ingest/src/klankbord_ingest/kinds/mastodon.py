@@ -3,13 +3,11 @@
 Interface: https://docs.joinmastodon.org/client/intro/
 """
 
-import hmac
 import json
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 from html.parser import HTMLParser
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 from urllib.parse import quote
@@ -29,7 +27,6 @@ from klankbord_ingest.kind import (
     Secrets,
     Source,
     Stream,
-    UnsignedError,
     Web,
     gathered,
     json_body,
@@ -38,6 +35,7 @@ from klankbord_ingest.kind import (
 from klankbord_ingest.native_id import kept_native_id
 from klankbord_ingest.remembered import Remembered
 from klankbord_ingest.server_sent import ServerSent
+from klankbord_ingest.signed_body import check_sha256
 from klankbord_ingest.web import NotFoundError
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.trust import PublishedTrust
@@ -56,7 +54,7 @@ SNOWFLAKE_BITS = 16
 SNOWFLAKE_MINIMUM = 10**15
 """A smaller id, or one that is no number, is no snowflake: other software counts otherwise."""
 HEARD_NOTIFICATIONS = ("mention", "status", "quote", "favourite", "reblog", "follow")
-SIGNATURE = "sha256="
+SIGNATURE = "X-Hub-Signature"
 
 Status = Mapping[str, Any]
 
@@ -136,14 +134,7 @@ class Mastodon(Push, Pull, Stream, Backfill):
 
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> None:  # noqa: ARG002
         """Check `X-Hub-Signature`: https://docs.joinmastodon.org/admin/webhooks/."""
-        given = request.header("x-hub-signature")
-        if not given.startswith(SIGNATURE):
-            raise UnsignedError("X-Hub-Signature is missing, or no sha256")
-        for key in secrets["signature"]:
-            right = hmac.new(key, request.body, sha256).hexdigest()
-            if hmac.compare_digest(right.encode(), given[len(SIGNATURE) :].encode("latin-1")):
-                return
-        raise UnsignedError("X-Hub-Signature is not that of this body")
+        check_sha256(SIGNATURE, request.header(SIGNATURE), secrets["signature"], request.body)
 
     def read(self, request: Request, source: Source, now: datetime) -> Page:  # noqa: ARG002
         """What the instance says to its administrator."""

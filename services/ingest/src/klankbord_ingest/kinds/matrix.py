@@ -5,7 +5,6 @@ https://spec.matrix.org/latest/client-server-api. Ids of events, rooms and users
 every homeserver, so a room that is heard through two of them is heard once.
 """
 
-import hmac
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from klankbord_ingest.kind import (
     Web,
     body_refused,
     gathered,
+    is_one_of,
     json_body,
 )
 
@@ -153,9 +153,8 @@ class Matrix(Push, Stream, Backfill):
         https://spec.matrix.org/latest/application-service-api/#authorization
         """
         scheme, _, given = request.header("authorization").partition(" ")
-        keys = secrets.get("signature", ())
-        matches = [hmac.compare_digest(given.encode("latin-1"), key) for key in keys]
-        if scheme.lower() != "bearer" or not any(matches):
+        is_right = is_one_of(given.encode("latin-1"), secrets["signature"])
+        if scheme.lower() != "bearer" or not is_right:
             raise UnsignedError("Authorization does not hold the hs_token")
         if not request.path.startswith(TRANSACTIONS):
             return None

@@ -5,7 +5,6 @@ https://developers.facebook.com/docs/graph-api/webhooks/reference/page and
 https://developers.facebook.com/docs/graph-api/webhooks/reference/instagram.
 """
 
-import hmac
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -29,11 +28,12 @@ from klankbord_ingest.kind import (
     Web,
     body_refused,
     gathered,
+    is_one_of,
     json_body,
 )
+from klankbord_ingest.signed_body import check_sha256
 
 SIGNATURE = "x-hub-signature-256"
-PREFIX = "sha256="
 MILLISECONDS = 100_000_000_000
 """A larger moment is in milliseconds: some notifications have them where others have seconds."""
 PAGE_POSTS = 25
@@ -103,18 +103,11 @@ class _Meta(Push, Backfill):
         """
         if request.method == "GET":
             given = request.query.get("hub.verify_token", "").encode()
-            right = [hmac.compare_digest(given, key) for key in secrets.get("verify", ())]
-            if not any(right) or request.query.get("hub.mode") != "subscribe":
+            is_ours = is_one_of(given, secrets["verify"])
+            if not is_ours or request.query.get("hub.mode") != "subscribe":
                 raise UnsignedError("hub.verify_token is not this source's")
             return None
-        signature = request.header(SIGNATURE).encode("latin-1")
-        expected = [
-            f"{PREFIX}{hmac.digest(key, request.body, 'sha256').hex()}".encode()
-            for key in secrets.get("signature", ())
-        ]
-        matches = [hmac.compare_digest(signature, one) for one in expected]
-        if not any(matches):
-            raise UnsignedError(f"{SIGNATURE} is not right for this body")
+        check_sha256(SIGNATURE, request.header(SIGNATURE), secrets["signature"], request.body)
         return None
 
     def answer(self, request: Request, secrets: Secrets, now: datetime) -> Reply | None:  # noqa: ARG002

@@ -6,7 +6,6 @@ sees nothing from before it came, and no deletes: Telegram tells it of none.
 Updates: https://core.telegram.org/bots/api#update
 """
 
-import hmac
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -32,6 +31,7 @@ from klankbord_ingest.kind import (
     Web,
     body_refused,
     gathered,
+    is_one_of,
     json_body,
 )
 from klankbord_ingest.linked import usable
@@ -125,8 +125,7 @@ class Telegram(Push, Pull):
     def verify(self, request: Request, secrets: Secrets, now: datetime) -> str | None:  # noqa: ARG002
         """Check `X-Telegram-Bot-Api-Secret-Token`; the delivery is named by its `update_id`."""
         given = only_header(request.headers, b"x-telegram-bot-api-secret-token")
-        matches = [hmac.compare_digest(given, key) for key in secrets["signature"]]
-        if not any(matches):
+        if not is_one_of(given, secrets["signature"]):
             raise UnsignedError("X-Telegram-Bot-Api-Secret-Token is not the source's secret")
         return _delivery(request.body)
 

@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from html import unescape
 from typing import Any, ClassVar, Literal, Self
 
@@ -36,6 +35,7 @@ from klankbord_ingest.kind import (
     Web,
     body_refused,
     gathered,
+    is_one_of,
     json_body,
 )
 from klankbord_runtime.yamlfile import Duration
@@ -112,10 +112,8 @@ class X(Push, Pull):
                 raise UnsignedError("a GET that is no challenge of X")
             return
         given = request.header("x-twitter-webhooks-signature").encode("latin-1")
-        for key in keys:
-            if hmac.compare_digest(signed(key, request.body).encode(), given):
-                return
-        raise UnsignedError("x-twitter-webhooks-signature is missing, or not that of this body")
+        if not is_one_of(given, (signed(key, request.body).encode() for key in keys)):
+            raise UnsignedError("x-twitter-webhooks-signature is missing, or not that of this body")
 
     def answer(self, request: Request, secrets: Secrets, now: datetime) -> Reply | None:  # noqa: ARG002
         """The challenge that X sends every hour."""
@@ -169,8 +167,7 @@ class X(Push, Pull):
 
 def signed(key: bytes, body: bytes) -> str:
     """What X signs with: `sha256=` and the HMAC in base64."""
-    digest = hmac.new(key, body, sha256).digest()
-    return SIGNATURE + base64.b64encode(digest).decode()
+    return SIGNATURE + base64.b64encode(hmac.digest(key, body, "sha256")).decode()
 
 
 def found(document: Any) -> Page:

@@ -5,7 +5,6 @@ source takes nothing in until its entry says `from_browsers: true`, which says j
 that forwards what browsers told it can do better: it bears the source's secret.
 """
 
-import hmac
 from abc import ABC
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from klankbord_ingest.kind import (
     Secrets,
     UnsignedError,
 )
+from klankbord_ingest.signature import is_one_of
 from klankbord_ingest.visits.agents import PURPOSES, is_ahead, is_program
 from klankbord_ingest.visits.channel import campaign_of, channel_of, referrer_of
 from klankbord_schemas.trust import PublishedTrust
@@ -111,8 +111,7 @@ class Receiver(Push, ABC):
         """
         borne = self.borne(request)
         if borne:
-            keys = secrets["signature"]
-            if any(hmac.compare_digest(borne.encode("utf-8", "replace"), key) for key in keys):
+            if is_one_of(borne.encode("utf-8", "replace"), secrets["signature"]):
                 return
             raise UnsignedError("it bears a secret that is not this source's")
         if not self.from_browsers:
