@@ -22,8 +22,8 @@ ADVICE = {
     "unreachable": "is the address right, and does the server answer from this machine?",
     "too_slow": "the server is slow or overloaded; Klankbord goes on trying",
     "too_large": "the answer is larger than Klankbord reads; ask for less, if the kind lets you",
-    "token_refused": "make a new token (or look up the password) on the platform, and write it into "
-    "the source's file",
+    "token_refused": "make a new token (or look up the password) on the platform, and write it "
+    "into the source's file",
     "not_permitted": "give the token the permissions that the page of this kind lists",
     "not_found": "look at the address and the names in klankbord.yaml; a private place also "
     "answers so to a token that may not see it",
