@@ -43,8 +43,8 @@ class Provisioned(Servers):
     async def provision(self) -> list[Change]:
         for name, package in CONFIGS.items():
             if name != "klankbord.yaml":  # that one is the test's
-                (shipped,) = self._build.tests.parent.glob(f"*/*/src/{package}/{name}")
-                shutil.copy(shipped, self._folder.parent / "config" / name)
+                for shipped in self._build.tests.parent.glob(f"*/*/src/{package}/{name}"):
+                    shutil.copy(shipped, self._folder.parent / "config" / name)
         here = self.installation
         command = await asyncio.create_subprocess_exec(
             self._build.python.with_name("klankbord"),
