@@ -152,6 +152,7 @@ _WRONG_SHAPE = (
     IndexError,
     ValueError,
     ArithmeticError,
+    RecursionError,  # of what nests deeper than anybody writes
     OSError,  # how `datetime.fromtimestamp` says that a time is too far away
 )
 

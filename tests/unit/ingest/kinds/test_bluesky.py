@@ -457,3 +457,27 @@ def test_a_did_with_a_port_is_asked_for_as_it_is() -> None:
     server = Server()
     heard(server, entry(dids=["did:web:localhost%3A8080"]))
     assert server.query["wantedDids"] == ["did:web:localhost%3A8080"]
+
+
+DEEP = '{"deep": ' + "[" * 5000 + "]" * 5000 + "}"
+
+
+@pytest.mark.parametrize(
+    ("url", "spoiled"),
+    [
+        (V1, commit("deep").replace(json.dumps(record()), DEEP)),
+        (V2, second(**{"$type": "#commit"}).replace('"#commit"', DEEP)),
+        (FIREHOSE, libipld.encode_dag_cbor({"op": 1, "t": "#commit"}) + b"\x81" * 5000 + b"\x80"),
+        (V1, commit("a\0b")),
+        (V1, commit("a\ud800")),
+        (V1, commit(did=cast("Any", ["did:plc:x"]))),
+        (V1, commit(operation=cast("Any", {}))),
+        (V1, commit().replace(str(MICROSECONDS), "1e999")),
+    ],
+    ids=["json 1", "json 2", "cbor", "nul", "surrogate", "list", "object", "endless"],
+)
+def test_no_record_that_a_stranger_writes_ends_the_stream(url: str, spoiled: str | bytes) -> None:
+    pages = heard(Server([spoiled]), entry(url=url))
+    (refused,) = [error for page in pages for error in page.refused]
+    assert refused.code == "malformed"
+    assert refused.why.isprintable()

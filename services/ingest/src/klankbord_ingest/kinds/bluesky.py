@@ -216,7 +216,7 @@ class Bluesky(Stream):
         async for message in messages:
             try:
                 frame = self._frame(message)
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            except _NO_FRAME as error:
                 why = f"is no frame of {self._wire}: {error}"[:300]
                 yield Page(refused=[FieldError(0, "", why, "malformed")])
                 continue
@@ -387,6 +387,17 @@ class Bluesky(Stream):
         return frozenset(known[name] for name in self.collections)
 
 
+_NO_FRAME = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    ArithmeticError,
+    RecursionError,  # anybody may write a record that nests a thousand lists
+)
+
+
 def jetstream_1_frame(given: Mapping[str, Any]) -> Frame:
     """An event of Jetstream 1: `{did, time_us, kind, commit | identity | account}`."""
     time = _moment(int(given["time_us"]))
@@ -460,17 +471,29 @@ def _event(
     account: Mapping[str, Any] | None,
 ) -> Event:
     if kind != "commit":
-        return Event(kind, did, time, account=account)
+        return Event(kind, _name(did), time, account=account)
     return Event(
         kind,
-        did,
+        _name(did),
         time,
-        commit["operation"],
-        commit["collection"],
-        commit["rkey"],
+        _name(commit["operation"]),
+        _name(commit["collection"]),
+        _name(commit["rkey"]),
         commit["rev"],
         commit.get("record"),
     )
+
+
+def _name(given: str) -> str:
+    """A part of a record's address: https://atproto.com/specs/at-uri-scheme.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it holds what no address does, and no table either.
+    """
+    if not (given.isascii() and given.isprintable()):
+        raise ValueError(f"{given[:40]!r} is no part of a record's address")
+    return given
 
 
 def _post(event: Event, record: Record, who: Mapping[str, Any]) -> dict[str, Any]:
