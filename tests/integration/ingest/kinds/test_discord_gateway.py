@@ -41,12 +41,16 @@ class Gateway:
     def __init__(self) -> None:
         self.url = ""
         self.heard: list[dict[str, Any]] = []
+        self.says_hello = True
         self.interval = 41250
         self.breaks_after = 0
         self.closed_with: list[int | None] = []
         self.behaviour: Callable[[ServerConnection], Awaitable[None]] | None = None
 
     async def serve(self, socket: ServerConnection) -> None:
+        if self.behaviour is not None and not self.says_hello:
+            await self.behaviour(socket)
+            return
         await self._send(socket, {"op": 10, "d": {"heartbeat_interval": self.interval}})
         greeting = json.loads(await socket.recv())
         while greeting["op"] == 1:
@@ -169,6 +173,9 @@ async def test_a_session_that_is_no_more_is_forgotten(gateway: Gateway) -> None:
         await socket.close(4009, "Session timed out")
 
     gateway.behaviour = late
+    assert last_cursor(await listened(gateway, cursor)) == {}
+
+    gateway.says_hello = False
     assert last_cursor(await listened(gateway, cursor)) == {}
 
 

@@ -12,9 +12,10 @@ import json
 import random
 import re
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, HttpUrl, StringConstraints
 from websockets.asyncio.client import ClientConnection
@@ -165,29 +166,22 @@ class Discord(Stream, Pull, Backfill):
         address = f"{url.rstrip('/')}/?v={VERSION}&encoding=json"
         async with web.websocket(address, max_bytes=MAX_FRAME) as socket:
             try:
-                interval = await _hello(socket)
-            except ConnectionClosed as closed:
-                _closed(closed, session)
-            beat = asyncio.create_task(_keep_beating(socket, session, interval))
-            try:
-                await _send(socket, self._greeting(web, session))
-                async for raw in socket:
-                    page = await self._frame(json.loads(raw), session, places, socket)
-                    if page is None:
-                        continue
-                    yield page
-                    if page.more:  # the connection is to be taken up anew
-                        return
+                async with _heartbeats(socket, session, await _hello(socket)):
+                    await _send(socket, self._greeting(web, session))
+                    async for raw in socket:
+                        page = await self._frame(json.loads(raw), session, places, socket)
+                        if page is None:
+                            continue
+                        yield page
+                        if page.more:  # the connection is to be taken up anew
+                            return
                 # closed in good order
             except ConnectionClosed as closed:
-                lost = _closed(closed, session)
-                if lost:
+                if lost := _closed(closed, session):
                     yield lost
             except ValueError as error:
                 raise FetchError("bad_answer", f"the gateway sent no JSON: {error}") from error
             finally:
-                beat.cancel()
-                await asyncio.gather(beat, return_exceptions=True)
                 await socket.close(GOING_ON)
 
     async def _gateway(self, web: Web) -> str:
@@ -410,14 +404,13 @@ class Discord(Stream, Pull, Backfill):
 
     def _followed(self, places: Places) -> list[Place]:
         """Where to ask, the liveliest first."""
-        found = []
-        for place in places.values():
-            try:
-                self._check_place(place.id, places)
-            except PassedOver:
-                continue
-            if place.last and (place.is_thread or place.kind in WITH_MESSAGES):
-                found.append(place)
+        found = [
+            place
+            for place in places.values()
+            if place.last
+            and (place.is_thread or place.kind in WITH_MESSAGES)
+            and self._is_followed(place, places)
+        ]
         return sorted(found, key=lambda place: int(place.last), reverse=True)[:MAX_PLACES]
 
     async def _channel(
@@ -470,7 +463,7 @@ class Discord(Stream, Pull, Backfill):
                 else:
                     channel, before = next(iter(to_list.items()))
                     due, following = await self._archived(web, channel, before, since)
-                    others_to_list = {k: v for k, v in to_list.items() if k != channel}
+                    others_to_list = {name: at for name, at in to_list.items() if name != channel}
                     to_list = ({channel: following} if following else {}) | others_to_list
                     after = start
             except FetchError:
@@ -564,6 +557,19 @@ async def _send(socket: ClientConnection, frame: Fields) -> None:
     await socket.send(json.dumps(frame))
 
 
+@asynccontextmanager
+async def _heartbeats(
+    socket: ClientConnection, session: Session, interval: float
+) -> AsyncGenerator[None, None]:
+    """Heartbeats for as long as the connection is listened to."""
+    beating = asyncio.create_task(_keep_beating(socket, session, interval))
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
 async def _keep_beating(socket: ClientConnection, session: Session, interval: float) -> None:
     """A heartbeat every interval, the first after a part of it; a silent gateway is hung up on."""
     try:
@@ -615,13 +621,9 @@ def _closed(closed: ConnectionClosed, session: Session) -> Page | None:
     if code in _SESSION_LOST:
         return Page(cursor={})
     if not session.is_alive:
-        _never_alive(closed)
+        why = f"Discord's gateway closed before it said anything: {closed}"
+        raise FetchError("unreachable", why) from closed
     return None
-
-
-def _never_alive(closed: ConnectionClosed) -> NoReturn:
-    why = f"Discord's gateway closed before it said anything: {closed}"
-    raise FetchError("unreachable", why) from closed
 
 
 def _session_of(cursor: Cursor) -> Session:
