@@ -36,6 +36,7 @@ from klankbord_ingest.kind import (
     together,
 )
 from klankbord_ingest.linked import links_in_text
+from klankbord_ingest.platform_json import objects
 from klankbord_ingest.web import NotFoundError, RefusedTokenError
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
@@ -324,7 +325,7 @@ class Discord(Stream, Pull, Backfill):
             "attributedTo": _author(message),
             **_stand(message, place, places),
             "content": content,
-            "mention": [one["id"] for one in _objects(message.get("mentions"))],
+            "mention": [one["id"] for one in objects(message.get("mentions"))],
             "link": links_in_text(content),
             "url": f"https://discord.com/channels/{self.guild}/{channel}/{message['id']}",
         }
@@ -426,7 +427,7 @@ class Discord(Stream, Pull, Backfill):
             why = f"{error}; give the bot View Channel and Read Message History there"
             wrong = FieldError(None, f"channel {channel}", why, error.code)
             return Page(refused=[wrong]), after or "", True
-        messages = sorted(_objects(answer), key=_number)
+        messages = sorted(objects(answer), key=_number)
         page = gathered(messages, lambda message: [self.said(message, places)])
         last = str(max(map(_number, messages), default=0) or after or "")
         return page, last, len(messages) < PER_PAGE
@@ -496,7 +497,7 @@ class Discord(Stream, Pull, Backfill):
             if error.code == "token_refused":
                 raise
             return [], ""
-        given = _objects(answer.get("threads")) if isinstance(answer, dict) else []
+        given = objects(answer.get("threads")) if isinstance(answer, dict) else []
         threads = [one for one in given if isinstance(one.get("thread_metadata"), dict)]
         told = [str(one["thread_metadata"].get("archive_timestamp") or "") for one in threads]
         oldest = min(filter(None, told), default="")
@@ -510,8 +511,8 @@ class Discord(Stream, Pull, Backfill):
         channels = await self._ask(web, f"/guilds/{self.guild}/channels")
         active = await self._ask(web, f"/guilds/{self.guild}/threads/active")
         threads = active.get("threads") if isinstance(active, dict) else None
-        found = {place.id: place for place in _placed(_objects(channels), self.guild, {})}
-        return found | {place.id: place for place in _placed(_objects(threads), self.guild, found)}
+        found = {place.id: place for place in _placed(objects(channels), self.guild, {})}
+        return found | {place.id: place for place in _placed(objects(threads), self.guild, found)}
 
     async def _ask(self, web: Web, path: str, params: Mapping[str, str | int] | None = None) -> Any:
         headers = {"Authorization": f"Bot {web.token}", "User-Agent": USER_AGENT}
@@ -656,7 +657,7 @@ def _placed(given: Iterable[Any], guild: str, places: Places) -> Iterable[Place]
 
 def _is_hidden(channel: Fields, guild: str) -> bool:
     """Whether everyone on the server (whose role has the server's id) is denied to view it."""
-    for overwrite in _objects(channel.get("permission_overwrites")):
+    for overwrite in objects(channel.get("permission_overwrites")):
         denied = str(overwrite.get("deny") or "0")
         if overwrite.get("id") == guild and denied.isdecimal() and int(denied) & VIEW_CHANNEL:
             return True
@@ -695,7 +696,7 @@ def _words(message: Fields, places: Places) -> str:
     """What a message says, with names for ids; a bot's cards; else what it shows."""
     names = {
         str(one.get("id")): str(one.get("global_name") or one.get("username") or one.get("id"))
-        for one in _objects(message.get("mentions"))
+        for one in objects(message.get("mentions"))
     }
 
     def named(found: re.Match[str]) -> str:
@@ -708,16 +709,16 @@ def _words(message: Fields, places: Places) -> str:
         return sign.removeprefix("a")
 
     said = [message.get("content")]
-    for card in _objects(message.get("embeds")):
+    for card in objects(message.get("embeds")):
         if card.get("type", "rich") == "rich":  # any other is a preview of what is linked to
             said += [card.get("title"), card.get("description")]
-            for field in _objects(card.get("fields")):
+            for field in objects(card.get("fields")):
                 said += [field.get("name"), field.get("value")]
     poll = message.get("poll")
     if isinstance(poll, dict) and isinstance(poll.get("question"), dict):
         said.append(poll["question"].get("text"))
     if not any(said):
-        shown = [*_objects(message.get("attachments")), *_objects(message.get("sticker_items"))]
+        shown = [*objects(message.get("attachments")), *objects(message.get("sticker_items"))]
         said = [one.get("title") or one.get("filename") or one.get("name") for one in shown]
     words = (_REFERENCE.sub(named, part) for part in said if isinstance(part, str))
     return "\n".join(part for part in words if part).replace("\0", "").strip()
@@ -777,7 +778,3 @@ def _number(message: Fields) -> int:
 
 def _texts(value: object) -> dict[str, str]:
     return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
-
-
-def _objects(value: object) -> list[Fields]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

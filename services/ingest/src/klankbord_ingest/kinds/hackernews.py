@@ -12,7 +12,7 @@ something else.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, HttpUrl
@@ -29,6 +29,7 @@ from klankbord_ingest.kind import (
 )
 from klankbord_ingest.linked import links_in_html
 from klankbord_ingest.markup import unescaped
+from klankbord_ingest.platform_json import moment_at, whole_number
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
 
@@ -80,20 +81,23 @@ class HackerNews(Pull, Backfill):
         moments = [moment for hit in hits if (moment := _created(hit)) is not None]
         for hit in hits:
             moment = _created(hit)
-            if moment is not None and now - _moment(moment) < SETTLED:
+            if moment is not None and now - moment_at(moment) < SETTLED:
                 watched.setdefault(str(hit.get("objectID")), [moment, hit.get("story_id")])
         watched = dict(sorted(watched.items(), key=lambda one: -one[1][0])[:MOST_WATCHED])
-        top = max([*moments, _number(cursor.get("top"))])
+        top = max([*moments, whole_number(cursor.get("top"))])
         beneath = _beneath(min(moments, default=0), upper)
         if isinstance(since, int) and len(hits) == PAGE_SIZE and beneath >= since:
             following: dict[str, Any] = {"since": since, "upper": beneath, "top": top}
             return replace(page, cursor={**following, "watched": watched}, more=True)
-        begin = max(top - OVERLAP_SECONDS, _number(since)) or int(now.timestamp()) - OVERLAP_SECONDS
+        begin = (
+            max(top - OVERLAP_SECONDS, whole_number(since))
+            or int(now.timestamp()) - OVERLAP_SECONDS
+        )
         changed = await self._changed(web) if watched else frozenset()
         due = [
             number
             for number, (moment, _) in watched.items()
-            if number in changed or now - _moment(moment) >= SETTLED
+            if number in changed or now - moment_at(moment) >= SETTLED
         ]
         settled: dict[str, Any] = {"since": begin, "watched": watched, "due": due}
         return replace(page, cursor=settled, more=bool(due))
@@ -147,7 +151,7 @@ class HackerNews(Pull, Backfill):
         kept = {
             number: row
             for number, row in watched.items()
-            if number not in now_due or now - _moment(row[0]) < SETTLED
+            if number not in now_due or now - moment_at(row[0]) < SETTLED
         }
         following = {"since": cursor.get("since"), "watched": kept, "due": later}
         return replace(read, cursor=following, more=bool(later))
@@ -207,7 +211,7 @@ def _said(
     return {
         "nativeId": str(number),
         "operation": "create",
-        "published": _moment(seconds),
+        "published": moment_at(seconds),
         "attributedTo": {"id": author, "preferredUsername": author},
         "objectType": "Question" if name and name.startswith("Ask HN") else "Note",
         "inReplyTo": None if parent is None else str(parent),
@@ -236,11 +240,3 @@ def _created(hit: Any) -> int | None:
 def _beneath(lowest: int, upper: object) -> int:
     """Where the next page ends: at the second at which this one did, or before it."""
     return lowest if lowest != upper else lowest - 1
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0

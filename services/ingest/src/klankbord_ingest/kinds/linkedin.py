@@ -8,7 +8,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from urllib.parse import quote
 
@@ -29,6 +29,7 @@ from klankbord_ingest.kind import (
     gathered,
     json_body,
 )
+from klankbord_ingest.platform_json import moment_at
 from klankbord_ingest.signed_body import check_sha256
 
 SIGNATURE = "x-li-signature"
@@ -175,8 +176,4 @@ def _decorated(notification: Notification, name: str) -> Mapping[str, Any]:
 
 def _moment(notification: Notification) -> datetime:
     """When it was done: `lastModifiedAt`, in milliseconds."""
-    stamp = int(notification["lastModifiedAt"])
-    try:
-        return datetime.fromtimestamp(stamp / 1000, UTC)
-    except OverflowError:
-        raise ValueError(f"lastModifiedAt {stamp} is no moment") from None
+    return moment_at(int(notification["lastModifiedAt"]) / 1000)

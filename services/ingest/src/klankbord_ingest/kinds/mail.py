@@ -37,6 +37,7 @@ from klankbord_ingest.kind import (
     Web,
     together,
 )
+from klankbord_ingest.platform_json import whole_number
 from klankbord_schemas.trust import PublishedTrust
 
 IDLE_SECONDS = 9 * 60.0
@@ -124,7 +125,7 @@ class Mail(Stream, Backfill):
         async with logged_in(web, self.host, self._port, self.security, self.user) as imap:
             folder = await imap.open_folder(self.folder)
             is_same = cursor.get("validity") == folder.validity
-            seen = _number(cursor.get("uid")) if is_same else 0
+            seen = whole_number(cursor.get("uid")) if is_same else 0
             day = f" SINCE {_day(since.date() - A_DAY)}" if since else ""
             found = [uid for uid in await imap.search(f"UID {seen + 1}:*{day}") if uid > seen]
             where: Cursor = {"validity": folder.validity, "uid": seen}
@@ -137,7 +138,7 @@ class Mail(Stream, Backfill):
 
     async def _following(self, imap: Imap, where: Cursor) -> AsyncGenerator[Page, None]:
         """What came after the cursor, the oldest first."""
-        seen = _number(where["uid"])
+        seen = whole_number(where["uid"])
         # `8:*` names the last mail even where its UID is less than 8.
         found = [uid for uid in await imap.search(f"UID {seen + 1}:*") if uid > seen]
         for uids in _batches(found):
@@ -147,7 +148,7 @@ class Mail(Stream, Backfill):
         """These mails, and the place after the last of them."""
         mails, broken = await _fetched(imap, uids)
         page = await asyncio.to_thread(page_of, mails, self.list_id)
-        seen = max([_number(where["uid"]), *uids])
+        seen = max([whole_number(where["uid"]), *uids])
         return replace(page, refused=[*page.refused, *broken], cursor={**where, "uid": seen})
 
 
@@ -227,10 +228,6 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", 
 def _day(day: date) -> str:
     """A day as IMAP writes it, whatever the language of the machine: `1-Feb-2026`."""
     return f"{day.day}-{MONTHS[day.month - 1]}-{day.year}"
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _is_loopback(host: str) -> bool:

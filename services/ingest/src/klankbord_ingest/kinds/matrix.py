@@ -8,7 +8,7 @@ every homeserver, so a room that is heard through two of them is heard once.
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 from urllib.parse import quote
 
@@ -35,6 +35,7 @@ from klankbord_ingest.kind import (
     is_one_of,
     json_body,
 )
+from klankbord_ingest.platform_json import moment_at
 
 EVENT_BYTES = 65_536
 """The largest event: https://spec.matrix.org/latest/client-server-api/#size-limits."""
@@ -455,11 +456,7 @@ def _membership(event: Event) -> Said:
 
 def _moment(event: Event) -> datetime:
     """When the sender's homeserver took the event: `origin_server_ts`, in milliseconds."""
-    stamp = int(event["origin_server_ts"])
-    try:
-        return datetime.fromtimestamp(stamp / 1000, UTC)
-    except OverflowError:
-        raise ValueError(f"origin_server_ts {stamp} is no moment") from None
+    return moment_at(int(event["origin_server_ts"]) / 1000)
 
 
 def _is_before(event: object, moment: datetime) -> bool:

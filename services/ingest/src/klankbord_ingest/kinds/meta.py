@@ -6,7 +6,7 @@ https://developers.facebook.com/docs/graph-api/webhooks/reference/instagram.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -31,6 +31,7 @@ from klankbord_ingest.kind import (
     is_one_of,
     json_body,
 )
+from klankbord_ingest.platform_json import moment_at
 from klankbord_ingest.signed_body import check_sha256
 
 SIGNATURE = "x-hub-signature-256"
@@ -397,7 +398,4 @@ def _data(thing: object, edge: str) -> list[Any]:
 def _moment(stamp: object) -> datetime:
     """A moment of a notification: seconds since 1970, or milliseconds."""
     number = int(str(stamp))
-    try:
-        return datetime.fromtimestamp(number / 1000 if number > MILLISECONDS else number, UTC)
-    except OverflowError:
-        raise ValueError(f"{number} is no moment") from None
+    return moment_at(number / 1000 if number > MILLISECONDS else number)

@@ -5,7 +5,7 @@ Interface: https://www.reddit.com/dev/api, https://github.com/reddit-archive/red
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import HttpUrl, JsonValue, StringConstraints
@@ -21,6 +21,7 @@ from klankbord_ingest.kind import (
     Web,
     gathered,
 )
+from klankbord_ingest.platform_json import moment_at
 from klankbord_ingest.web import json_of
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
@@ -172,8 +173,8 @@ def _said(thing: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield {
         "nativeId": data["name"],
         "operation": "update" if is_edited else "create",
-        "published": _moment(data["created_utc"]),
-        "updated": _moment(edited) if is_edited else None,
+        "published": moment_at(data["created_utc"]),
+        "updated": moment_at(edited) if is_edited else None,
         "attributedTo": _author(data),
         "inReplyTo": data["parent_id"] if is_comment else None,
         "context": data.get("link_id") if is_comment else None,
@@ -211,10 +212,6 @@ def _age(thing: Any) -> int | None:
 
 def _is_before(thing: Any, since: datetime) -> bool:
     try:
-        return _moment(thing["data"]["created_utc"]) < since
+        return moment_at(thing["data"]["created_utc"]) < since
     except (KeyError, TypeError, ValueError):
         return False
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds)

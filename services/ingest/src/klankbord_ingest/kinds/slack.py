@@ -46,6 +46,7 @@ from klankbord_ingest.kind import (
     gathered,
     json_body,
 )
+from klankbord_ingest.platform_json import moment_at, objects
 from klankbord_ingest.signed_body import check_sha256
 from klankbord_ingest.web import LaterError, RefusedTokenError
 from klankbord_runtime.yamlfile import Duration
@@ -453,7 +454,7 @@ class _Round:
             )
             found += [
                 [channel["id"], channel.get("name")]
-                for channel in _objects(answer.get("channels"))
+                for channel in objects(answer.get("channels"))
                 if channel.get("is_member") and isinstance(channel.get("id"), str)
             ]
             page = _next_page(answer)
@@ -474,7 +475,7 @@ class _Round:
                 "oldest": self._oldest(channel),
             },
         )
-        messages = _objects(answer.get("messages"))[::-1]
+        messages = objects(answer.get("messages"))[::-1]
         following = _next_page(answer)
         heard_until = self._newest.get(channel, "")
         is_first = not heard_until and not self._is_history
@@ -513,7 +514,7 @@ class _Round:
             },
         )
         # each page begins with the message that was answered
-        replies = [one for one in _objects(answer.get("messages")) if one.get("ts") != thread]
+        replies = [one for one in objects(answer.get("messages")) if one.get("ts") != thread]
         following = _next_page(answer)
         self._round["threads"] = [[thread, following], *others] if following else others
         heard = await self._read(replies, channel, name)
@@ -620,10 +621,6 @@ def _object(body: bytes) -> Fields:
     return document if isinstance(document, dict) else {}
 
 
-def _objects(value: object) -> list[Fields]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
 def _next_page(answer: Fields) -> str:
     metadata = answer.get("response_metadata")
     return str(metadata.get("next_cursor") or "") if isinstance(metadata, dict) else ""
@@ -649,7 +646,7 @@ def _ts(moment: datetime) -> str:
 def _happened(event: Fields, outer: Fields) -> datetime:
     """When an event that is no message happened."""
     stated = moment_of(event.get("event_ts"))
-    return stated or datetime.fromtimestamp(outer["event_time"], UTC)
+    return stated or moment_at(outer["event_time"])
 
 
 def _stand(channel: str, ts: str, message: Mapping[str, Any]) -> Fields:

@@ -21,6 +21,7 @@ from pydantic import Field, HttpUrl, StringConstraints, model_validator
 from klankbord_ingest.kind import Backfill, Cursor, FetchError, Page, Pull, Secret, Web, gathered
 from klankbord_ingest.linked import links_in_html
 from klankbord_ingest.markup import unescaped
+from klankbord_ingest.platform_json import moment_at, objects, whole_number
 from klankbord_ingest.web import LaterError
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
@@ -97,17 +98,15 @@ class StackExchange(Pull, Backfill):
         filter_ = cursor.get("filter") or await self._filter(web)
         given = cursor.get("since", begin)
         since = given if isinstance(given, int) else None
-        number = _number(cursor.get("page")) or 1
-        most = _number(cursor.get("size")) or PAGE_SIZES[0]
+        number = whole_number(cursor.get("page")) or 1
+        most = whole_number(cursor.get("size")) or PAGE_SIZES[0]
         document, number, size = await self._asked(web, str(filter_), since, number, most)
         questions = document["items"]
         page = gathered(
             questions if since is not None else reversed(questions),
             lambda question: question_said(question, None if begin is None else max(begin, 0)),
         )
-        moments = [
-            _number(one.get("last_activity_date")) for one in questions if isinstance(one, dict)
-        ]
+        moments = [whole_number(one.get("last_activity_date")) for one in objects(questions)]
         newest = max(moments, default=since or int(now.timestamp()) - OVERLAP_SECONDS)
         is_more = since is not None and document.get("has_more") is True
         following: dict[str, Any] = {"filter": filter_}
@@ -203,7 +202,7 @@ def _comments(
         yield {
             "nativeId": f"comment/{number}",
             "operation": "update" if comment.get("edited") else "create",
-            "published": _moment(comment["creation_date"]),
+            "published": moment_at(comment["creation_date"]),
             "inReplyTo": native_id,
             "context": thread,
             "url": comment.get("link") or f"{link}#comment{number}",
@@ -218,8 +217,8 @@ def _post(post: dict[str, Any], native_id: str, thread: str, link: str) -> dict[
     return {
         "nativeId": native_id,
         "operation": "update" if edited else "create",
-        "published": _moment(post["creation_date"]),
-        "updated": _moment(edited) if edited else None,
+        "published": moment_at(post["creation_date"]),
+        "updated": moment_at(edited) if edited else None,
         "context": thread,
         "url": link,
         "contentHtml": post["body"],
@@ -245,15 +244,7 @@ def _by(owner: dict[str, Any] | None) -> dict[str, Any]:
 
 def _check_waited(cursor: Cursor, now: datetime, api: str) -> None:
     """Whoever does not wait as long as `backoff` said is shut out."""
-    left = _number(cursor.get("until")) - now.timestamp()
+    left = whole_number(cursor.get("until")) - now.timestamp()
     if left > 0:
         why = f"{api} asked to be left alone for {left:.0f} s"
         raise LaterError("too_many_requests", why, timedelta(seconds=left))
-
-
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, HttpUrl, StringConstraints
@@ -35,6 +35,7 @@ from klankbord_ingest.kind import (
     json_body,
 )
 from klankbord_ingest.linked import usable
+from klankbord_ingest.platform_json import moment_at, objects
 from klankbord_ingest.signature import only_header
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
@@ -166,7 +167,7 @@ class Telegram(Push, Pull):
             kind = "join" if coming else "leave"
             return [_came_or_went(kind, user, message) for user in coming or [going]]
         text, entities = _text(message)
-        edited = _moment(message["edit_date"]) if message.get("edit_date") else None
+        edited = moment_at(message["edit_date"]) if message.get("edit_date") else None
         if is_edit and edited is None:
             raise PassedOver("unchanged")
         if not text and not is_edit:
@@ -176,7 +177,7 @@ class Telegram(Push, Pull):
             {
                 **_stand(message),
                 "operation": "update" if is_edit else "create",
-                "published": _moment(message["date"]),
+                "published": moment_at(message["date"]),
                 "updated": edited if is_edit else None,
                 "attributedTo": author,
                 "isAutomated": _is_automated(message),
@@ -203,7 +204,7 @@ class Telegram(Push, Pull):
         return {
             "kind": kind,
             "nativeId": f"{told['chat']['id']}:{kind}:{user['id']}:{told['date']}",
-            "published": _moment(told["date"]),
+            "published": moment_at(told["date"]),
             "attributedTo": _actor(user),
         }
 
@@ -259,7 +260,7 @@ class Telegram(Push, Pull):
         result = answer.get("result") if isinstance(answer, dict) and answer.get("ok") else None
         if not isinstance(result, list):
             raise FetchError("bad_answer", "Telegram's getUpdates answered no list of updates")
-        return [one for one in result if isinstance(one, dict)]
+        return objects(result)
 
 
 def _explained(why: str) -> str:
@@ -281,17 +282,12 @@ def _delivery(body: bytes) -> str | None:
     return str(number) if isinstance(number, int) else None
 
 
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def _text(message: Fields) -> tuple[str, list[Fields]]:
     """What a message says, or what is said beside a picture, and what is marked in it."""
     for words, marks in (("text", "entities"), ("caption", "caption_entities")):
         said, entities = message.get(words), message.get(marks)
         if isinstance(said, str) and said:
-            known = entities if isinstance(entities, list) else []
-            return said.replace("\0", ""), [one for one in known if isinstance(one, dict)]
+            return said.replace("\0", ""), objects(entities)
     poll = message.get("poll")
     question = poll.get("question") if isinstance(poll, dict) else None
     return (question if isinstance(question, str) else ""), []
@@ -393,7 +389,7 @@ def _came_or_went(kind: str, user: Fields, message: Fields) -> Fields:
     return {
         "kind": kind,
         "nativeId": f"{message['chat']['id']}:{message['message_id']}:{user['id']}",
-        "published": _moment(message["date"]),
+        "published": moment_at(message["date"]),
         "attributedTo": _actor(user),
     }
 
@@ -415,7 +411,7 @@ def _reactions(told: Fields) -> Iterable[Fields]:
         {
             "kind": "like",
             "nativeId": f"{post}:{actor['id'] if actor else ''}:{emoji}",
-            "published": _moment(told["date"]),
+            "published": moment_at(told["date"]),
             "attributedTo": actor,
             "object": post,
             "content": emoji,

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from html import unescape
 from typing import Any, ClassVar, Literal, Self
 
@@ -38,6 +38,7 @@ from klankbord_ingest.kind import (
     is_one_of,
     json_body,
 )
+from klankbord_ingest.platform_json import moment_at
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import MAX_LINKS, MAX_MENTIONS, MAX_TAGS, Line
 
@@ -377,9 +378,8 @@ def _written(tweet_id: str) -> datetime:
     Raises:
         ValueError: it is no id of X.
     """
-    milliseconds = int(tweet_id) >> SNOWFLAKE_BITS
-    return datetime.fromtimestamp(0, UTC) + SNOWFLAKE_EPOCH + timedelta(milliseconds=milliseconds)
+    return _moment(int(tweet_id) >> SNOWFLAKE_BITS) + SNOWFLAKE_EPOCH
 
 
 def _moment(milliseconds: str | int) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=int(milliseconds))
+    return moment_at(int(milliseconds) / 1000)

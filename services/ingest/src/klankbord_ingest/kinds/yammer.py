@@ -21,6 +21,7 @@ from klankbord_ingest.kind import (
     Web,
     gathered,
 )
+from klankbord_ingest.platform_json import whole_number
 from klankbord_runtime.yamlfile import Duration
 
 BETWEEN_PAGES = timedelta(seconds=4)
@@ -60,8 +61,8 @@ class Yammer(Pull, Backfill):
         An answer has the newest messages first. Where there are more than one answer holds, the
         rest is asked for from the oldest of them on, and only then does the newest move on.
         """
-        newest, oldest = _number(cursor, "newest"), _number(cursor, "oldest")
-        reached = max(newest, _number(cursor, "reached"))
+        newest, oldest = whole_number(cursor.get("newest")), whole_number(cursor.get("oldest"))
+        reached = max(newest, whole_number(cursor.get("reached")))
         answer = await self._ask(web, newer_than=newest, older_than=oldest)
         messages = [one for one in answer["messages"] if _id(one) > newest or not _id(one)]
         ids = [_id(one) for one in messages if _id(one)]
@@ -74,7 +75,7 @@ class Yammer(Pull, Backfill):
 
     async def backfill(self, web: Web, cursor: Cursor, since: datetime | None) -> Page:
         """What was said before, the newest first."""
-        answer = await self._ask(web, older_than=_number(cursor, "oldest"))
+        answer = await self._ask(web, older_than=whole_number(cursor.get("oldest")))
         messages = answer["messages"]
         wanted = [one for one in messages if since is None or not _is_before(one, since)]
         ids = [_id(one) for one in messages if _id(one)]
@@ -157,11 +158,6 @@ def _members(references: object) -> dict[Any, Message]:
 def _id(message: object) -> int:
     """The number of a message; 0 where it has none, and is about to be refused."""
     number = message.get("id") if isinstance(message, dict) else None
-    return number if isinstance(number, int) else 0
-
-
-def _number(cursor: Cursor, name: str) -> int:
-    number = cursor.get(name)
     return number if isinstance(number, int) else 0
 
 

@@ -27,6 +27,7 @@ from klankbord_ingest.kind import (
     gathered,
 )
 from klankbord_ingest.linked import links_in_text
+from klankbord_ingest.platform_json import whole_number
 from klankbord_ingest.web import LaterError, RefusedTokenError
 from klankbord_runtime.yamlfile import Duration
 
@@ -93,7 +94,7 @@ class YouTube(Pull, Backfill):
         self, web: Web, cursor: Cursor, since: datetime | None, *, is_history: bool
     ) -> Page:
         places = self.videos or (self.channel or "",)
-        at = _number(cursor.get("at")) % len(places)
+        at = whole_number(cursor.get("at")) % len(places)
         known: Any = cursor.get("known") or {}
         state: dict[str, Any] = dict(known.get(places[at]) or {})
         if state.get("answers"):
@@ -264,7 +265,7 @@ def _utc(moment: datetime) -> str:
 def _answer_count(thread: Any) -> int:
     if _begun(thread) is None:
         return 0
-    return _number(thread["snippet"].get("totalReplyCount"))
+    return whole_number(thread["snippet"].get("totalReplyCount"))
 
 
 def _told_answers(thread: dict[str, Any]) -> int:
@@ -273,7 +274,3 @@ def _told_answers(thread: dict[str, Any]) -> int:
 
 def _without(counts: Mapping[str, int], others: Mapping[str, int]) -> dict[str, int]:
     return {thread: count for thread, count in counts.items() if thread not in others}
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0

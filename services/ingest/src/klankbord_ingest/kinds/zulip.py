@@ -32,6 +32,7 @@ from klankbord_ingest.kind import (
     gathered,
 )
 from klankbord_ingest.linked import links_in_html
+from klankbord_ingest.platform_json import moment_at, objects, whole_number
 from klankbord_ingest.web import NotFoundError, json_of
 from klankbord_schemas.types import Line
 
@@ -166,7 +167,7 @@ class Zulip(Stream, Backfill):
             if is_new or error.code != "bad_answer":
                 raise
             return None  # 400 BAD_EVENT_QUEUE_ID
-        return _objects(answer.get("events"))
+        return objects(answer.get("events"))
 
     async def _register(self, web: Web, queue: Queue) -> None:
         """https://zulip.com/api/register-queue"""
@@ -201,7 +202,7 @@ class Zulip(Stream, Backfill):
             anchor, is_done = queue.message, False
             while not is_done:
                 answer = await self._messages(web, narrow, anchor, after=PER_PAGE)
-                messages = _objects(answer.get("messages"))
+                messages = objects(answer.get("messages"))
                 if messages:
                     yield await self._read(web, messages, queue)
                 anchor = max([anchor, *map(_number, messages)])
@@ -270,7 +271,7 @@ class Zulip(Stream, Backfill):
         if len(numbers) > 1 and level >= MANY_AT_ONCE:
             params = {"message_ids": json.dumps(numbers), **_WITH_WORDS}
             answer = await self._get(web, "messages", params)
-            return _objects(answer.get("messages"))
+            return objects(answer.get("messages"))
         found = []
         for number in numbers:
             try:
@@ -318,8 +319,8 @@ class Zulip(Stream, Backfill):
         return {
             "nativeId": str(message["id"]),
             "operation": "create" if changed is None else "update",
-            "published": _moment(message["timestamp"]),
-            "updated": None if changed is None else _moment(changed),
+            "published": moment_at(message["timestamp"]),
+            "updated": None if changed is None else moment_at(changed),
             "attributedTo": _author(message, self._root),
             "context": f"{channel}/{topic}",
             "contentHtml": markup,
@@ -361,12 +362,12 @@ class Zulip(Stream, Backfill):
         private = await self._channels(web)
         anchor: int | str = before if isinstance(before, int) else "newest"
         answer = await self._messages(web, narrows[position], anchor, before=PER_PAGE)
-        messages = _objects(answer.get("messages"))
+        messages = objects(answer.get("messages"))
         stamps = [one["timestamp"] for one in messages if isinstance(one.get("timestamp"), int)]
         is_older = since is not None and min(stamps, default=0) < since.timestamp()
         if since is not None:
             messages = [one for one in messages if one.get("timestamp", 0) >= since.timestamp()]
-        numbers = [one for one in map(_number, _objects(answer.get("messages"))) if one >= 0]
+        numbers = [one for one in map(_number, objects(answer.get("messages"))) if one >= 0]
         is_done = not numbers or is_older or answer.get("found_oldest") is not False
         following: Fields = (
             {"narrow": position + 1} if is_done else {"narrow": position, "before": min(numbers)}
@@ -406,7 +407,7 @@ class Zulip(Stream, Backfill):
         answer = await self._get(web, "streams", {"include_subscribed": "true"})
         return {
             str(one.get("stream_id")): one.get("invite_only") is not False
-            for one in _objects(answer.get("streams"))
+            for one in objects(answer.get("streams"))
         }
 
     async def _get(
@@ -517,14 +518,5 @@ def _in_a_hash(topic: str) -> str:
     return quote(topic, safe="").replace(".", "%2E").replace("%", ".")
 
 
-def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
 def _number(message: Fields) -> int:
-    number = message.get("id")
-    return number if isinstance(number, int) else -1
-
-
-def _objects(value: object) -> list[Fields]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+    return whole_number(message.get("id"), otherwise=-1)
