@@ -11,6 +11,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 
+from klankbord_ingest.keys import VARIABLE_PREFIX
 from klankbord_standalone.child import ServerFailedError
 from klankbord_standalone.credentials import Credentials
 from klankbord_standalone.explained import ExplainedError, NothingHereError
@@ -58,6 +59,16 @@ INHERITED = (
     *("PATH", "HOME", "LANG"),
     *("SSL_CERT_FILE", "PGSSLMODE", "PGSSLROOTCERT"),  # how servers of one's own are believed
 )
+HANDED_DOWN = ("KLANKBORD_TELEMETRY__", "KLANKBORD_OUTBOX__")
+"""What every service is told of our own environment, by how its names begin."""
+HANDED_TO = {
+    "ingest": (
+        *("KLANKBORD_OUTGOING__", "KLANKBORD_PUBLIC_URL", "KLANKBORD_MAX_WAITING_BYTES"),
+        VARIABLE_PREFIX,
+    ),
+    "metrics": ("KLANKBORD_SETTLE_SECONDS",),
+}
+"""And what one service alone."""
 
 
 @asynccontextmanager
@@ -203,6 +214,8 @@ def environment(home: Home, installation: Installation, service: str) -> dict[st
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     settings = (*OF_ALL, *OF_INGEST) if service == "ingest" else OF_ALL
     passed_on = {name: value for name, value in os.environ.items() if name.startswith(settings)}
+    wanted = HANDED_DOWN + HANDED_TO.get(service, ())
+    passed_on = {name: value for name, value in os.environ.items() if name.startswith(wanted)}
     own = {"KLANKBORD_CONFIG_DIR": str(home.config.absolute())}
     if service == "ingest":
         own |= {
