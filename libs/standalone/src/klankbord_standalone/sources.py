@@ -12,7 +12,9 @@ from typing import Any
 
 import httpx
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.padding import Padding
+from rich.text import Text
 
 from klankbord_ingest.keys import file_name
 from klankbord_ingest.kinds import installed
@@ -119,30 +121,28 @@ def missing(home: Home, kind: str, source: str) -> list[tuple[str, str]]:
 
 def show(document: Mapping[str, Any], out: Console) -> None:
     """Print what every source is doing."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("source", "kind", "community", "how", "last heard", "state"):
-        table.add_column(column, no_wrap=column != "state")
+    lines = [("source", "kind", "community", "how", "last heard")]
     for source in document["sources"]:
         ways = [way["way"] for way in source["ways"]]
         how = ", ".join((["sends"] if source["sends"] else []) + ways) or "imported"
-        table.add_row(
-            source["name"],
-            source["kind"],
-            source["community"],
-            how,
-            _ago(source["heard"]),
-            _state(source),
-        )
-    out.print(table)
+        heard = _ago(source["heard"])
+        lines.append((source["name"], source["kind"], source["community"], how, heard))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    states = ["", *map(_state, document["sources"])]
+    for line, state in zip(lines, states, strict=True):
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        out.print("  ".join(cells).rstrip(), style=None if state else "bold", soft_wrap=True)
+        if state:  # below, over the whole width: why something fails is a sentence with a path
+            out.print(Padding(Text.from_markup(state, overflow="fold"), (0, 0, 0, 2)))
 
 
 def show_findings(name: str, document: Mapping[str, Any], out: Console) -> bool:
     """Print what was found when a source was tried; whether all of it is well."""
     for finding in document["findings"]:
         mark = "[green]✓[/green]" if finding["ok"] else "[red]✗[/red]"
-        out.print(f"{mark} {name}: {finding['what']}", soft_wrap=True)
+        out.print(f"{mark} {name}: {escape(finding['what'])}", soft_wrap=True)
         if finding["advice"]:
-            out.print(f"  → {finding['advice']}", soft_wrap=True)
+            out.print(f"  → {escape(finding['advice'])}", soft_wrap=True)
     return all(finding["ok"] for finding in document["findings"])
 
 
@@ -150,7 +150,7 @@ def _state(source: Mapping[str, Any]) -> str:
     if source["paused"]:
         return "paused"
     if source["disabled"]:
-        return f"[red]{source['disabled']}[/red]"
+        return f"[red]{escape(source['disabled'])}[/red]"
     told = [text for way in source["ways"] if (text := _way_state(way))]
     if silent := source.get("silent"):
         told.append(f"[red]silent[/red]: some {silent['expected']:,} posts should have come")
@@ -158,7 +158,7 @@ def _state(source: Mapping[str, Any]) -> str:
 
 
 def _way_state(way: Mapping[str, Any]) -> str:
-    name, reason = way["way"], way["reason"]
+    name, reason = way["way"], escape(way["reason"] or "")  # a platform's own words, perhaps
     if name == "backfill":
         done = way["nextTry"] is None and way["healthy"]
         return f"backfill {'done' if done else 'under way'}: {way['heard']:,} heard" + (
@@ -167,8 +167,12 @@ def _way_state(way: Mapping[str, Any]) -> str:
     left = "" if way["rateLeft"] is None else f"{way['rateLeft']} requests left"
     if not way["healthy"]:
         when = "it is not asked again" if way["nextTry"] is None else f"next {_in(way['nextTry'])}"
-        return f"[red]{name} failed {way['failures']} times[/red]: {reason} ({when})"
+        return f"[red]{name} failed {_times(way['failures'])}[/red]: {reason} ({when})"
     return ", ".join(filter(None, [reason, left]))
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _ago(moment: str | None) -> str:

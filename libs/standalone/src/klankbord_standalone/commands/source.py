@@ -24,8 +24,8 @@ Name = Annotated[str, typer.Argument(help="The source's name, as klankbord.yaml 
 async def kinds() -> None:
     """List every kind of source that is installed here."""
     for name, kind in installed().items():
-        summary = (kind.__doc__ or "").strip().partition("\n")[0]
-        out().print(f"{name:15} {summary}", soft_wrap=True)
+        summary = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
+        out().print(f"{name:15} {summary}", soft_wrap=True, markup=False)
 
 
 @command(source, "add")
