@@ -125,7 +125,10 @@ def test_a_row_may_be_an_interaction(tmp_path: Path) -> None:
 @pytest.mark.parametrize("moment", ["soon", "1e400", "99999999999999", "nan"])
 def test_a_time_that_is_none_is_refused(tmp_path: Path, moment: str) -> None:
     given = mapping("times: unix\nfields: {nativeId: '{n}', published: '{t}'}")
-    assert codes(rows(tmp_path, f"n,t\n1,{moment}\n", given)) == ["no_moment"]
+    refused = rows(tmp_path, f"n,t\n1,{moment}\n", given)
+    assert codes(refused) == ["no_moment"]
+    assert isinstance(refused[0].content, Refusal)
+    assert refused[0].content.row == {"n": "1", "t": moment}  # to be put right there
 
 
 @pytest.mark.parametrize(

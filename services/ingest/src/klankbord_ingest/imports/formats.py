@@ -61,7 +61,7 @@ MAPPED = frozenset({"csv", "ndjson"})
 
 FORMATS = {
     "ndjson": "one JSON object per line, the data of a post.received",
-    "csv": "a header with nativeId, published, content, …; comma, semicolon or tab",
+    "csv": "a header with nativeId, published, content, …, or any header with --mapping",
     "mbox": "an mbox file, one mail, or a folder of mails such as a Maildir",
     "slack": "a Slack workspace export: the zip file or its folder",
     "discord": "an export by DiscordChatExporter: a JSON file, or a folder or zip file of them",
@@ -117,7 +117,7 @@ def detect(path: Path, own: Path | None = None, *, is_mapped: bool = False) -> s
         return "csv"
     if _MAIL_HEADER.match(start):
         return "mbox"
-    raise UnknownFormatError(path, f"it begins with {start[:60]!r}, which none of them does")
+    raise UnknownFormatError(path, f"it begins with {_shown(start)!r}, which none of them does")
 
 
 def open_rows(
@@ -147,6 +147,11 @@ def _start(path: Path) -> bytes:
     """How a file begins, from the first thing that is to be seen."""
     with path.open("rb") as file:
         return file.read(HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()
+
+
+def _shown(start: bytes) -> str:
+    """How it begins, for a person."""
+    return start[:60].decode("utf-8", "ignore").partition("\n")[0]
 
 
 def _is_mailbox(path: Path, own: Path | None) -> bool:

@@ -145,7 +145,7 @@ class ImportMapping(Strict):
                     document[name] = self._moment(value, own)
                 except (ValueError, OverflowError, OSError):
                     why = f"{name} is {value[:60]!r}, which is no time written as {self.times}"
-                    return Refusal("no_moment", why, name)
+                    return Refusal("no_moment", why, name, dict(row))
             else:
                 self._put(document, name, value)
         if document.get("inReplyTo") == document.get("nativeId"):
