@@ -48,8 +48,8 @@ _OPTIONS = {
         Path | None,
         typer.Option(
             envvar="KLANKBORD_CONFIG",
-            help="The folder with klankbord.yaml, policy.yaml and routing.yaml. [default: "
-            "./klankbord, or what the data folder was made with]",
+            help="The folder with klankbord.yaml, policy.yaml, routing.yaml and queries.yaml. "
+            "[default: ./klankbord, or what the data folder was made with]",
         ),
     ],
     "nats_url": Annotated[

@@ -99,7 +99,7 @@ async def run(place: Place, job: Job, err: Console) -> ImportResult:
         except (UnknownFormatError, HeaderError, ExportError, ImportFailedError) as error:
             raise UsageError(str(error)) from error
         except FetchError as error:
-            way_out = " with --allow" if error.code == "not_public" else ""
+            way_out = " or name it with --allow" if error.code == "not_public" else ""
             raise UsageError(f"{error}{way_out}") from error
 
 

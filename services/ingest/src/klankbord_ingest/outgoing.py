@@ -192,9 +192,10 @@ class Gate:
         if self._allowed.permits(host.lower(), address, port):
             return
         if not is_public(address):
+            named = f"{host} is" if host == str(address) else f"{host} is {address}, which is"
             raise FetchError(
                 "not_public",
-                f"{host} is {address}, which is not a public address; if it is a server of yours, "
+                f"{named} not a public address; if it is a server of yours, "
                 f"add {host}:{port} to KLANKBORD_OUTGOING__ALLOW",
             )
         if port not in ports:

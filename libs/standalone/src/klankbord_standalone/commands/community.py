@@ -71,7 +71,7 @@ async def tail(
     subject: Annotated[
         str,
         typer.Argument(
-            help="Such as 'klankbord.feedback.routed.v1.*.product' or 'klankbord.post.>'."
+            help="Such as 'klankbord.feedback.routed.v1.*.product' or 'klankbord.post.received.>'."
         ),
     ],
     since: Annotated[
