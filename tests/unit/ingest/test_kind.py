@@ -31,6 +31,8 @@ def test_pages_together_go_on_where_the_last_of_them_does() -> None:
     assert not page.more
     assert page.wish == timedelta(seconds=4)
     assert page.ask_now
+
+
 def test_what_nests_too_deep_hinders_no_other() -> None:
     def endless(item: str) -> list[dict[str, object]]:
         return read(item) if item.isdecimal() else endless(item)

@@ -9,13 +9,15 @@ from klankbord_ingest.platform_json import moment_at, objects, whole_number
 
 def test_only_the_objects_of_a_list_are_taken() -> None:
     assert objects([{"id": 1}, None, "two", [3], {}]) == [{"id": 1}, {}]
-    for none in (None, {}, "text", 7):
+    nothing: list[object] = [None, {}, "text", 7]
+    for none in nothing:
         assert objects(none) == []
 
 
 def test_what_is_no_whole_number_is_another() -> None:
     assert whole_number(7) == 7
-    for none in (None, "7", 7.5, []):
+    nothing: list[object] = [None, "7", 7.5, []]
+    for none in nothing:
         assert whole_number(none) == 0
         assert whole_number(none, otherwise=-1) == -1
 

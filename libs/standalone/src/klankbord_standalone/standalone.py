@@ -204,16 +204,9 @@ async def start(
         yield Standalone(running, installation, processes, servers)
 
 
-OF_ALL = ("KLANKBORD_TELEMETRY__", "KLANKBORD_OUTBOX__")
-OF_INGEST = ("KLANKBORD_OUTGOING__", "KLANKBORD_PUBLIC_URL", "KLANKBORD_SECRET_")
-"""What a user may say of services in the environment of `klankbord up`, by its beginning."""
-
-
 def environment(home: Home, installation: Installation, service: str) -> dict[str, str]:
     """The environment of one service: what it needs, and nothing of its neighbours."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    settings = (*OF_ALL, *OF_INGEST) if service == "ingest" else OF_ALL
-    passed_on = {name: value for name, value in os.environ.items() if name.startswith(settings)}
     wanted = HANDED_DOWN + HANDED_TO.get(service, ())
     passed_on = {name: value for name, value in os.environ.items() if name.startswith(wanted)}
     own = {"KLANKBORD_CONFIG_DIR": str(home.config.absolute())}

@@ -230,12 +230,6 @@ class Listener:
                 why = "the platform says that there is more, and gives the same page again"
                 raise FetchError("bad_answer", why)
             if is_last:
-        cursor, is_first = held.cursor, True
-        while True:
-            page = await self._ask(held, entry, web, cursor)
-            cursor = cursor if page.cursor is None else page.cursor
-            await self._hear(page, held, source, self._following(held, entry, page), web)
-            if not page.more:
                 break
             await self._room()
         if number > 1:
