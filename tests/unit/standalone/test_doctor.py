@@ -26,9 +26,16 @@ from klankbord_standalone.doctor.database import (
     SchemaFacts,
 )
 from klankbord_standalone.doctor.finding import Finding, Unknown, judged, named, why
-from klankbord_standalone.doctor.machine import Disk, MachineFacts, Written, monitoring_addresses
+from klankbord_standalone.doctor.machine import (
+    FILES,
+    Disk,
+    MachineFacts,
+    Written,
+    monitoring_addresses,
+)
 from klankbord_standalone.doctor.services import ServiceFacts, SourceFacts
 from klankbord_standalone.doctor.words import length, size
+from klankbord_standalone.home import CONFIGS
 from klankbord_standalone.nats_server import server_config
 
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -386,3 +393,7 @@ def test_words() -> None:
 def test_the_embedded_servers_monitoring_is_found(tmp_path: Path) -> None:
     assert monitoring_addresses(server_config(4222, 8222, tmp_path)) == ["http://127.0.0.1:8222"]
     assert monitoring_addresses(None) == []
+
+
+def test_every_file_that_an_installation_has_is_looked_at() -> None:
+    assert FILES.keys() == CONFIGS.keys()

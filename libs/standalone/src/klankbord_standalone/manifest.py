@@ -3,7 +3,7 @@
 manifest.json            this
 database.dump            every service's schema and the audit log, in pg_dump's custom format
 streams/<STREAM>         each stream, as nats-server packs it
-config/                  klankbord.yaml, policy.yaml, routing.yaml, streams.yaml
+config/                  klankbord.yaml, policy.yaml, routing.yaml, queries.yaml, streams.yaml
 credentials/, secrets/   only where they were asked for
 """
 

@@ -12,14 +12,16 @@ from pathlib import Path
 import psutil
 
 from klankbord_runtime.refused import Refused
-from klankbord_standalone.apply import CONFIG, POLICY, ROUTING
+from klankbord_standalone.apply import CONFIG, POLICY, QUERIES, ROUTING
 from klankbord_standalone.credentials import Credentials, CredentialsError
 from klankbord_standalone.home import Home
 from klankbord_standalone.retention import NAME, parse_streams
 from klankbord_standalone.services import SERVICES
 
 PACKAGES = tuple(f"klankbord-{name}" for name in ("schemas", "runtime", *SERVICES, "standalone"))
-FILES = {f"{kind.name}.yaml": tuple(kind.parsers.values()) for kind in (CONFIG, POLICY, ROUTING)}
+FILES = {
+    f"{kind.name}.yaml": tuple(kind.parsers.values()) for kind in (CONFIG, POLICY, ROUTING, QUERIES)
+}
 
 
 @dataclass(frozen=True)

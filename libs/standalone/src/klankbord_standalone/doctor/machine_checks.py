@@ -73,7 +73,7 @@ def files(machine: MachineFacts) -> Judgement:
     if wrong:
         return problem(
             f"refused: {named(wrong)}",
-            "klankbord config|policy|routing check FILE names each line and its fix; "
+            "klankbord config|policy|routing|query check FILE names each line and its fix; "
             "klankbord provision does for streams.yaml",
         )
     return ok(f"{named(machine.files)}: well formed")

@@ -98,7 +98,7 @@ def in_force(found: tuple[MachineFacts, DatabaseFacts]) -> Judgement:
     if other := [name for name in sorted(there) if {machine.files[name].digest} != accepted[name]]:
         return warning(
             f"not as it lies in {machine.config}: {named(other)}",
-            "klankbord config|policy|routing apply FILE, if that one should be in force",
+            "klankbord config|policy|routing|query apply FILE, if that one should be in force",
         )
     return ok(f"{named(sorted(there))} as in {machine.config}")
 
