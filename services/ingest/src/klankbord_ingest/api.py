@@ -180,7 +180,7 @@ class Doors:
             raise
         said, refused_items = await self._hearing.said(page, source)
         if refused_items:
-            log.warning("source %s: %s", name, told(refused_items, len(page.submissions)))
+            log.warning("source %s: %s", name, told(refused_items, len(said)))
         delivery = None if delivery_id is None else _delivery(name, delivery_id, body)
         receipt = await self._receive(request, said, source, len(body), delivery)
         if page.ask_now:

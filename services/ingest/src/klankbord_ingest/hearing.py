@@ -48,12 +48,12 @@ class Hearing:
         return said, refused
 
 
-def told(refused: Sequence[FieldError], items: int) -> str | None:
+def told(refused: Sequence[FieldError], taken: int) -> str | None:
     """What to say of items that were refused; None if there are none.
 
     Args:
         refused: what is wrong with them.
-        items: how many items there were in all.
+        taken: how many items of the same answer were taken in.
     """
     if not refused:
         return None
@@ -63,6 +63,6 @@ def told(refused: Sequence[FieldError], items: int) -> str | None:
     number = len({error.index for error in refused})
     place = "" if first.index is None else f"item {first.index}, "
     return (
-        f"{number} of {items} items refused ({counted}); "
+        f"{number} of {number + taken} items refused ({counted}); "
         f"the first: {place}{first.field} {first.why}"
     )

@@ -336,8 +336,7 @@ class Listener:
         """Write a page and the cursor after it, all or nothing."""
         own = replace(source, kind="import") if held.way == "backfill" else source
         submissions, refused = await self._hearing.said(page, source)
-        items = len(submissions) + len({error.index for error in refused})
-        reason = told(refused, items)
+        reason = told(refused, len(submissions))
         due, keeps = following
         advance = Advance(
             cursor=page.cursor,

@@ -88,15 +88,14 @@ async def _streamed(entry: Stream, web: Web) -> Finding:
 
 
 def _said(how: str, page: Page, web: Web) -> Finding:
-    items = len(page.submissions) + len({error.index for error in page.refused})
     passed_over = sum(page.passed_over.values())
-    parts = [f"{len(page.submissions)} posts and interactions in its first answer"]
+    parts = [f"posts and interactions in its first answer: {len(page.submissions)}"]
     if passed_over:
         reasons = ", ".join(f"{reason} {count}" for reason, count in page.passed_over.items())
         parts.append(f"{passed_over} passed over ({reasons})")
     if web.rate_left is not None:
         parts.append(f"{web.rate_left} more requests before its limit")
-    refused = told(page.refused, items)
+    refused = told(page.refused, len(page.submissions))
     return Finding(ok=refused is None, what=f"{how}: {'; '.join(parts)}", advice=refused or "")
 
 
