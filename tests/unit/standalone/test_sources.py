@@ -1,11 +1,15 @@
 """What `klankbord source list` and `test` show."""
 
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from klankbord_standalone import sources
+from klankbord_standalone.explained import UsageError
+from klankbord_standalone.home import Home
 
 PATH = "/srv/communities/of-the-north/klankbord-data/secrets/forum"
 
@@ -47,3 +51,10 @@ def test_a_finding_is_shown_as_the_platform_says_it() -> None:
     assert not sources.show_findings("forum", {"findings": [finding]}, out)
     assert isinstance(out.file, StringIO)
     assert "it says [/red]\n  → read [/that]" in out.file.getvalue()
+
+
+def test_a_secret_among_the_options_is_told_where_to_go_and_is_not_shown(tmp_path: Path) -> None:
+    options = {"host": "imap.example.org", "user": "jo", "password": "nobody may see"}
+    with pytest.raises(UsageError, match="--secret password=FILE") as told:
+        sources.add(Home.at(tmp_path, None), "mail", "support", "demo", options)
+    assert "nobody may see" not in str(told.value)

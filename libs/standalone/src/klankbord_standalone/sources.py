@@ -76,11 +76,17 @@ def add(
     """Add a source to klankbord.yaml; gives the file, and what stood in it before.
 
     Raises:
-        UsageError: there is no such kind, or the file cannot be added to.
+        UsageError: there is no such kind, an option is a secret, or the file cannot be added to.
         FileRefusedError: it would not be a good file any more; says what is wrong. Nothing changed.
     """
     if kind not in installed():
         raise UsageError(f"there is no kind {kind!r}; there are {', '.join(installed())}")
+    fields = getattr(installed()[kind], "model_fields", {})
+    for role in installed()[kind].secrets.keys() & options.keys() - fields.keys():
+        raise UsageError(
+            f"{role} is a secret, and is not written into klankbord.yaml: "
+            f"give --secret {role}=FILE, or --secret {role}=- to type it in"
+        )
     file = home.config / "klankbord.yaml"
     before = file.read_bytes()
     try:
