@@ -34,21 +34,31 @@ def author_of(submission: Told, source: Source, key: bytes) -> str | None:
     """The pseudonym of whoever wrote or did it."""
     if submission.attributed_to is None:
         return None
-    return pseudonym(key, platform_of(submission, source), submission.attributed_to.id)
+    return _member(submission.attributed_to.id, submission, source, key)
 
 
 def mentioned_in(submission: PostSubmission, source: Source, key: bytes) -> list[str]:
     """The pseudonyms of those whom it names."""
-    platform = platform_of(submission, source)
-    return [pseudonym(key, platform, native_id) for native_id in submission.mention]
+    return [_member(native_id, submission, source, key) for native_id in submission.mention]
 
 
 def named_author_of(submission: Submission, source: Source, key: bytes) -> str | None:
     """The pseudonym of its author, where more than a pseudonym is known of whom."""
     actor = submission.attributed_to
-    if actor is None or is_pseudonym(actor.id):
+    if actor is None or (_speaks_in_pseudonyms(source) and is_pseudonym(actor.id)):
         return None
-    return pseudonym(key, platform_of(submission, source), actor.id)
+    return _member(actor.id, submission, source, key)
+
+
+def _member(native_id: str, submission: Told, source: Source, key: bytes) -> str:
+    """The pseudonym of whom the platform calls so."""
+    platform = platform_of(submission, source)
+    return pseudonym(key, platform, native_id, is_own=_speaks_in_pseudonyms(source))
+
+
+def _speaks_in_pseudonyms(source: Source) -> bool:
+    """Whether its posts are handed in by the operator, or by a program of theirs."""
+    return source.entry is None or source.entry.kind == "webhook"
 
 
 def appearance_of(submission: Submission) -> bytes:
