@@ -18,6 +18,7 @@ from klankbord_ingest.imap import (
     quoted,
 )
 from klankbord_ingest.kind import FetchError, Page
+from klankbord_ingest.kinds import mail
 from klankbord_ingest.kinds.mail import Mail, page_of
 from klankbord_ingest.submission import PostSubmission
 from klankbord_ingest.web import LaterError, RefusedTokenError, Web
@@ -29,6 +30,12 @@ A_MAIL = (
     b"Date: Sun, 22 Nov 2026 10:00:00 +0100\r\n\r\nIt hangs.\r\n"
 )
 LARGE = b"* 1 FETCH (UID 9 BODY[]<0> {1000000}\r\n" + b"x" * 1_000_000 + b")\r\n"
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "PAUSE_SECONDS", 0.05)
+
 
 Answer = bytes | Callable[[str], bytes]
 
@@ -129,6 +136,15 @@ async def test_at_first_the_newest_is_heard_and_then_what_follows() -> None:
     assert alive.cursor == first.cursor
     assert alive.cursor is not None
     assert (alive.cursor["validity"], alive.cursor["uid"]) == (3, 7)
+
+
+async def test_a_server_that_tells_of_news_without_end_is_not_asked_on_and_on() -> None:
+    news = b"* SEARCH\r\n* 1 EXISTS\r\n{} OK\r\n"
+    server = mailbox(**{"UID SEARCH": news})
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await pages_of(server, {"validity": 3, "uid": 7, "began": "2026-11-01"})
+    assert sum(b"SEARCH" in line for line in server.sent) <= 5
 
 
 async def test_the_last_mail_is_not_heard_again_although_a_server_names_it() -> None:

@@ -1,5 +1,6 @@
 """Matrix: what events say, who may push them, and what is asked of a homeserver."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from klankbord_ingest.kind import (
     UnsignedError,
     Web,
 )
+from klankbord_ingest.kinds import matrix
 from klankbord_ingest.kinds.matrix import Matrix
 from klankbord_schemas.community import Community
 
@@ -343,6 +345,11 @@ def test_rooms_have_to_be_named() -> None:
 # -- what is asked of a homeserver ---------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "PAUSE_SECONDS", 0.05)
+
+
 class Homeserver(Web):
     """Answers in the place of the web."""
 
@@ -446,6 +453,16 @@ async def test_the_first_answer_is_a_sign_of_life_and_a_quiet_one_is_none() -> N
         ("s1", "30000"),
         ("s1", "30000"),
     ]
+
+
+async def test_a_homeserver_that_waits_for_nothing_is_not_asked_on_and_on() -> None:
+    web = Homeserver({"/sync": [synced("s1")]})
+    stream = kind(**SYNC).stream(web, {})
+    await anext(stream)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await anext(stream)
+    assert len(web.asked) <= 6  # which rooms, the sign of life, and quiet ones between pauses
 
 
 async def test_a_room_just_listed_begins_now() -> None:

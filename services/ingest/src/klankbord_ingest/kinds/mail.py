@@ -43,6 +43,8 @@ from klankbord_schemas.trust import PublishedTrust
 IDLE_SECONDS = 9 * 60.0
 """How long one IDLE lasts. A server may hang up after 30 minutes; a router that forgets a quiet
 connection, and tells nobody, does so after 10 or more."""
+PAUSE_SECONDS = 1.0
+"""The pause after a look that found nothing."""
 POLL_SECONDS = 60.0
 """How often a server without IDLE is asked."""
 HISTORY_PAGE = 8 * AT_ONCE
@@ -115,9 +117,13 @@ class Mail(Stream, Backfill):
                 yield await self._page(imap, uids[-AT_ONCE:], where)
             yield Page(cursor=where)
             while True:
+                is_idle = True
                 async for page in self._following(imap, where):
+                    is_idle = False
                     where = page.cursor or where
                     yield page
+                if is_idle:  # a server that tells of news without end is not asked on and on
+                    await asyncio.sleep(PAUSE_SECONDS)
                 await imap.news(IDLE_SECONDS, POLL_SECONDS)
 
     async def backfill(self, web: Web, cursor: Cursor, since: datetime | None) -> Page:

@@ -5,6 +5,7 @@ https://spec.matrix.org/latest/client-server-api. Ids of events, rooms and users
 every homeserver, so a room that is heard through two of them is heard once.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -46,6 +47,8 @@ ROOM_EVENTS = 50
 """How many events of a room one answer of `/sync` holds; the rest is paged back to."""
 SYNC_EVENTS = 1_000
 """How many events of all rooms together it holds, so that it stays smaller than what is read."""
+PAUSE_SECONDS = 1.0
+"""The pause after an answer in which nothing was said."""
 POLL_SECONDS = 30
 ANSWER_SECONDS = 60.0
 
@@ -208,6 +211,8 @@ class Matrix(Push, Stream, Backfill):
             ]
             if said or missed or is_first:
                 yield gathered(said, self._read_of_room, cursor)
+            else:  # a server that waits for nothing is not asked on and on
+                await asyncio.sleep(PAUSE_SECONDS)
             is_first = False
 
     async def backfill(self, web: Web, cursor: Cursor, since: datetime | None) -> Page:
