@@ -3,12 +3,12 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -343,6 +343,31 @@ _UNAVAILABLE = frozenset(
     {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.BAD_GATEWAY, HTTPStatus.GATEWAY_TIMEOUT}
 )
 _LATER = _UNAVAILABLE | {HTTPStatus.TOO_MANY_REQUESTS}
+
+
+AnswerT = TypeVar("AnswerT")
+
+
+async def first_that_fits(
+    sizes: Sequence[int], ask: Callable[[int], Awaitable[AnswerT]]
+) -> tuple[AnswerT, int]:
+    """The first answer that is not too large to be read, and of how many items it is.
+
+    Args:
+        sizes: for how many items to ask, the most first.
+        ask: asks for so many.
+
+    Raises:
+        FetchError: even the smallest answer is too large, or there is none.
+    """
+    *larger, smallest = sizes
+    for size in larger:
+        try:
+            return await ask(size), size
+        except FetchError as error:
+            if error.code != "too_large":
+                raise
+    return await ask(smallest), smallest
 
 
 def json_of(fetched: Fetched) -> Any:

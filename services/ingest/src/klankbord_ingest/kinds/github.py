@@ -26,6 +26,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, HttpUrl, StringConstraints, model_validator
 
+from klankbord_ingest.fetch import Fetched
 from klankbord_ingest.kind import (
     Backfill,
     Cursor,
@@ -44,7 +45,7 @@ from klankbord_ingest.kind import (
 )
 from klankbord_ingest.linked import links_in_text
 from klankbord_ingest.signed_body import check_sha256
-from klankbord_ingest.web import LaterError, json_of
+from klankbord_ingest.web import LaterError, first_that_fits, json_of
 from klankbord_schemas.types import MAX_TAGS
 
 SIGNATURE, DELIVERY, EVENT = "X-Hub-Signature-256", "X-GitHub-Delivery", "X-GitHub-Event"
@@ -263,16 +264,15 @@ class GitHub(Push, Pull, Backfill):
             headers["If-None-Match"] = etag
         address = f"{self.api}/repos/{round_.repository}/{round_.part.path}"
         sizes = [size for size in PAGE_SIZES if size <= int(state.get("size", PAGE_SIZES[0]))]
-        for size in sizes:
-            # pages of another size are other pages
-            number = number if size == sizes[0] else 1
-            asked = {**params, "page": number, "per_page": size}
-            try:
-                fetched = await web.get(address, asked, headers)
-                break
-            except FetchError as error:
-                if error.code != "too_large" or size == PAGE_SIZES[-1]:
-                    raise
+
+        def page_of(size: int) -> int:
+            return number if size == sizes[0] else 1  # pages of another size are other pages
+
+        async def ask(size: int) -> Fetched:
+            asked = {**params, "page": page_of(size), "per_page": size}
+            return await web.get(address, asked, headers)
+
+        fetched, size = await first_that_fits(sizes, ask)
         if fetched.status == HTTPStatus.NOT_MODIFIED:
             return Page(), dict(state), True
         items = json_of(fetched)
@@ -289,7 +289,7 @@ class GitHub(Push, Pull, Backfill):
             if isinstance(item, dict) and isinstance(item.get("updated_at"), str)
         ]
         newest = max(moments, default=None)
-        following = _following(since, number, newest, is_full=len(items) == size)
+        following = _following(since, page_of(size), newest, is_full=len(items) == size)
         if "page" in following:
             following["size"] = size
         is_done = not since or len(items) < size
@@ -308,14 +308,12 @@ class GitHub(Push, Pull, Backfill):
         """A page of discussions, those changed last first, down to what was known."""
         owner, _, name = round_.repository.partition("/")
         given = {"owner": owner, "name": name, "after": state.get("after")}
-        for size in DISCUSSION_SIZES:
+
+        async def ask(size: int) -> Fetched:
             document = {"query": DISCUSSIONS, "variables": {**given, "first": size}}
-            try:
-                fetched = await web.post(self.graphql, document=document, headers=_headers(web))
-                break
-            except FetchError as error:
-                if error.code != "too_large" or size == DISCUSSION_SIZES[-1]:
-                    raise
+            return await web.post(self.graphql, document=document, headers=_headers(web))
+
+        fetched, _ = await first_that_fits(DISCUSSION_SIZES, ask)
         listed = _connection(json_of(fetched), self.graphql)
         nodes = listed["nodes"]
         page = gathered(nodes, lambda node: discussion_listed(node, repository_id, begin))

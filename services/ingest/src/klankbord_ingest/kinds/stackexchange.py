@@ -22,7 +22,7 @@ from klankbord_ingest.kind import Backfill, Cursor, FetchError, Page, Pull, Secr
 from klankbord_ingest.linked import links_in_html
 from klankbord_ingest.markup import unescaped
 from klankbord_ingest.platform_json import moment_at, objects, whole_number
-from klankbord_ingest.web import LaterError
+from klankbord_ingest.web import LaterError, first_that_fits
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
 
@@ -146,19 +146,16 @@ class StackExchange(Pull, Backfill):
             "filter": filter_,
         }
         sizes = [size for size in PAGE_SIZES if size <= most]
-        for size in sizes[:-1]:
-            # pages of another size are other pages
-            number = number if size == sizes[0] else 1
-            try:
-                asked = {**params, "page": number, "pagesize": size}
-                return await self._json(web, "/search/advanced", asked), number, size
-            except FetchError as error:
-                if error.code != "too_large":
-                    raise
-        size = sizes[-1]
-        number = number if len(sizes) == 1 else 1
-        asked = {**params, "page": number, "pagesize": size}
-        return await self._json(web, "/search/advanced", asked), number, size
+
+        def page_of(size: int) -> int:
+            return number if size == sizes[0] else 1  # pages of another size are other pages
+
+        async def ask(size: int) -> dict[str, Any]:
+            asked = {**params, "page": page_of(size), "pagesize": size}
+            return await self._json(web, "/search/advanced", asked)
+
+        document, size = await first_that_fits(sizes, ask)
+        return document, page_of(size), size
 
     async def _json(self, web: Web, path: str, params: Mapping[str, str | int]) -> dict[str, Any]:
         document = await web.get_json(self.api + path, {**params, "key": web.secret("key")})
