@@ -32,7 +32,7 @@ from klankbord_ingest.kinds.bluesky import Bluesky
 from klankbord_ingest.outgoing import Allowed, Gate
 from klankbord_ingest.web import Hosts
 
-REAL = Path(__file__).parents[4] / "shared" / "real" / "payloads"
+REAL = Path(__file__).parents[3] / "shared" / "real" / "payloads"
 FRAMES = REAL / "bluesky" / "jetstream" / "internal" / "corpus" / "testdata" / "frames.bin.zst"
 POST, LIKE = "app.bsky.feed.post", "app.bsky.feed.like"
 LEAST_TIME = 10**15

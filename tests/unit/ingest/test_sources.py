@@ -75,6 +75,7 @@ def test_the_shipped_file_is_in_order_and_what_it_says_in_comments_too() -> None
         (sources(FORUM, FORUM), "two sources are named 'forum'"),
         (sources(BLOG.replace("6h", "often")), "'often' is no length of time"),
         (sources(BLOG.replace("https:", "gopher:")), "sources[0].url"),
+        (sources(BLOG.replace("//", "//me:hush@")), "an address with a name or a password in it"),
         (
             COMMUNITIES + "  - {slug: demo, name: X, time_zone: UTC, languages: [en]}",
             "two communities",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from pydantic import field_validator
+
 from klankbord_runtime.yamlfile import Strict
 from klankbord_schemas.community import Community
 from klankbord_schemas.trust import PublishedTrust
@@ -42,6 +44,17 @@ class SourceEntry(Strict):
     """What everything here is written in; detected per post where it is left out."""
     published_trust: PublishedTrust = "attested"
     """Whether its posts are counted by when they say they were written."""
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _without_password(cls, value: object) -> object:
+        """An address that holds a name or a password is refused: this file is no place for them."""
+        if getattr(value, "username", None) or getattr(value, "password", None):
+            raise ValueError(
+                "an address with a name or a password in it is not asked; take them out, and keep "
+                "what is secret in the source's files"
+            )
+        return value
 
     @property
     def own_platform(self) -> str:
