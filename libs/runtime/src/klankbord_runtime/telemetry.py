@@ -150,7 +150,8 @@ def log_to_stderr(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("faststream", "nats", "uvicorn.access", "httpx"):
+    # the last two write down every header when asked for details, and with it every token
+    for noisy in ("faststream", "nats", "uvicorn.access", "httpx", "httpcore", "websockets"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     noise.leave_out()
     # a collector that is away is told of once (otlp.py), not with every try
