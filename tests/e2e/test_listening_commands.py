@@ -102,6 +102,9 @@ def test_a_source_is_added_tried_and_heard_while_everything_runs(up: Up) -> None
     assert "did you mean demo?" in up.typed(
         *add, "b", "--community", "demi", f"url={up.blog}", code=3
     )
+    assert "name is said already" in up.typed(
+        *add, "../b", "--community", "demo", f"url={up.blog}", "name=b", code=2
+    )
     assert "there is no kind" in up.typed("source", "add", "feeed", "b", "--community", "d", code=2)
 
     until = time.monotonic() + PATIENCE

@@ -55,6 +55,9 @@ async def add(
     if not community:
         raise UsageError("say whose it is: --community SLUG")
     given = dict(_pair(option) for option in options or ())
+    if doubled := given.keys() & {"name", "kind", "community"}:
+        # its secrets would be written for another name than the one that is listed
+        raise UsageError(f"{min(doubled)} is said already; leave out `{min(doubled)}=…`")
     secrets = {role: _read(role, file) for role, file in map(_pair, secret or ())}
     known = installed()[kind].secrets if kind in installed() else {}
     if unknown := [role for role in secrets if role not in known]:

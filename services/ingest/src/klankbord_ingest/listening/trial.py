@@ -1,6 +1,7 @@
 """Trying a source: what works, and what is wrong with a token, an address or a permission."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from klankbord_ingest.kind import Backfill, Page, Pull, Push, Stream
 from klankbord_ingest.outgoing import FetchError
 from klankbord_ingest.source import SourceEntry
 from klankbord_ingest.web import Web
+from klankbord_runtime.faults import TRANSIENT
 
 STREAM_SECONDS = 15.0
 """How long a stream is given to say that it is connected."""
+
+PULL_SECONDS = 90.0
+"""How long a platform that is asked is given to answer all that makes a page."""
 
 ADVICE = {
     "bad_address": "look at the address in klankbord.yaml",
@@ -36,6 +41,9 @@ ADVICE = {
     "no_json": "does the address lead to the interface, not to a page?",
 }
 """What to do, by the code of a `FetchError`."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,8 @@ async def try_out(
 
 
 async def _pulled(entry: Pull, web: Web, now: datetime) -> Finding:
-    page = await entry.fetch(web, {}, now)
+    async with asyncio.timeout(PULL_SECONDS):
+        page = await entry.fetch(web, {}, now)
     return _said("it answers", page, web)
 
 
@@ -104,8 +113,14 @@ async def _tried(what: str, trial: Awaitable[Finding], web: Web) -> Finding:
     try:
         return await trial
     except TimeoutError:
-        why = f"{what} took longer than {STREAM_SECONDS:g} seconds"
+        why = f"{what} took too long, and was given up"
         return Finding(ok=False, what=why, advice=ADVICE["too_slow"])
     except FetchError as error:
         why = web.without_secrets(str(error))
         return Finding(ok=False, what=f"{what} failed: {why}", advice=ADVICE.get(error.code, ""))
+    except TRANSIENT:
+        raise
+    except Exception as error:
+        log.exception(what)
+        why = f"{what} failed: Klankbord failed over it: {type(error).__name__}"
+        return Finding(ok=False, what=why, advice="see the log of ingest")
