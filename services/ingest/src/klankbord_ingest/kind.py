@@ -24,7 +24,7 @@ from pydantic_core import from_json
 
 from klankbord_ingest.outgoing import FetchError
 from klankbord_ingest.signature import UnsignedError, check_time, is_one_of, only_header
-from klankbord_ingest.source import Secret, Source, SourceEntry
+from klankbord_ingest.source import UNQUOTED, Secret, Source, SourceEntry
 from klankbord_ingest.submission import (
     DepartureSubmission,
     FieldError,
@@ -38,11 +38,14 @@ from klankbord_ingest.web import Web
 from klankbord_runtime.yamlfile import Duration
 
 __all__ = [
+    "JSON",
+    "UNQUOTED",
     "Backfill",
     "Cursor",
     "DepartureSubmission",
     "FetchError",
     "FieldError",
+    "Fields",
     "InteractionSubmission",
     "Page",
     "PassedOver",
@@ -52,6 +55,7 @@ __all__ = [
     "RefusedError",
     "Reply",
     "Request",
+    "Said",
     "Secret",
     "Secrets",
     "Source",
@@ -66,6 +70,7 @@ __all__ = [
     "gathered",
     "is_one_of",
     "json_body",
+    "submission_of",
     "together",
 ]
 
@@ -101,6 +106,9 @@ class Page:
 class PassedOver(Exception):  # noqa: N818  no error: what came is none of our business
     """An item says nothing that Klankbord listens for. Its text is the reason, as one word."""
 
+
+Fields: TypeAlias = dict[str, Any]
+"""The fields of a submission, or of an object that a platform sent."""
 
 Said: TypeAlias = Told | Mapping[str, Any]
 """A submission, or the fields of one: with `kind` it is an interaction."""

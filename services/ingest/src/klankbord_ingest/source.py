@@ -4,11 +4,20 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pydantic import field_validator
+from pydantic import BeforeValidator
 
 from klankbord_runtime.yamlfile import Strict
 from klankbord_schemas.community import Community
 from klankbord_schemas.trust import PublishedTrust
 from klankbord_schemas.types import Language, NativeId, Slug
+
+
+def _as_written(given: object) -> object:
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+UNQUOTED = BeforeValidator(_as_written)
+"""Of an id that is all digits: YAML takes it for a number where it has no quotation marks."""
 
 
 @dataclass(frozen=True)

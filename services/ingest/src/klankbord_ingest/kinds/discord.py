@@ -26,6 +26,7 @@ from klankbord_ingest.kind import (
     Cursor,
     FetchError,
     FieldError,
+    Fields,
     Page,
     PassedOver,
     Pull,
@@ -41,7 +42,6 @@ from klankbord_ingest.web import NotFoundError, RefusedTokenError
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
 
-Fields = dict[str, Any]
 Snowflake = Annotated[str, StringConstraints(pattern=r"^[0-9]{5,20}$")]
 
 VERSION = 10

@@ -31,6 +31,7 @@ from klankbord_ingest.kind import (
     Backfill,
     Cursor,
     FetchError,
+    Fields,
     Page,
     PassedOver,
     Pull,
@@ -130,7 +131,6 @@ DISCUSSION_SIZES = (5, 1)
 
 Repository = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")]
 """`owner/name`."""
-Said = Mapping[str, Any]
 
 
 class GitHub(Push, Pull, Backfill):
@@ -334,7 +334,7 @@ class Part:
     name: str
     path: str | None
     """Where REST lists it; None for what only GraphQL does."""
-    read: Callable[[Any, int, datetime | None], Said]
+    read: Callable[[Any, int, datetime | None], Fields]
     """What one listed item says, in that repository; since when it would be new."""
 
     def is_there(self, about: Mapping[str, Any], web: Web) -> bool:
@@ -407,7 +407,7 @@ class Round:
         }
 
 
-def told(document: dict[str, Any], event: str, delivery: str, now: datetime) -> Said:
+def told(document: dict[str, Any], event: str, delivery: str, now: datetime) -> Fields:
     """What the body of a webhook says.
 
     Raises:
@@ -435,7 +435,7 @@ def told(document: dict[str, Any], event: str, delivery: str, now: datetime) -> 
     raise PassedOver("no_post")
 
 
-def post_told(document: dict[str, Any], event: str) -> Said:
+def post_told(document: dict[str, Any], event: str) -> Fields:
     """A post, its edit or its delete.
 
     Raises:
@@ -504,7 +504,7 @@ def release_said(release: dict[str, Any]) -> dict[str, Any]:
     return said | {"objectType": "Article", "name": release.get("name") or release["tag_name"]}
 
 
-def star_told(document: dict[str, Any]) -> Said:
+def star_told(document: dict[str, Any]) -> Fields:
     """A star is a like of the repository."""
     if document["action"] != "created":
         raise PassedOver("withdrawn")
@@ -516,7 +516,7 @@ def star_told(document: dict[str, Any]) -> Said:
     }
 
 
-def fork_told(document: dict[str, Any]) -> Said:
+def fork_told(document: dict[str, Any]) -> Fields:
     """A fork takes the repository further: a share."""
     forked = document["forkee"]
     return {
@@ -528,7 +528,7 @@ def fork_told(document: dict[str, Any]) -> Said:
     }
 
 
-def sponsorship_told(document: dict[str, Any]) -> Said:
+def sponsorship_told(document: dict[str, Any]) -> Fields:
     """Who becomes a sponsor follows, for money."""
     given = document["sponsorship"]
     if given.get("privacy_level") != "public":
@@ -544,7 +544,7 @@ def sponsorship_told(document: dict[str, Any]) -> Said:
     }
 
 
-def member_told(document: dict[str, Any], delivery: str, now: datetime) -> Said:
+def member_told(document: dict[str, Any], delivery: str, now: datetime) -> Fields:
     """Who was added to a repository or an organization, or removed. GitHub does not say when."""
     kind = MEMBERS.get(document["action"])
     if kind is None:
@@ -558,7 +558,7 @@ def member_told(document: dict[str, Any], delivery: str, now: datetime) -> Said:
     }
 
 
-def issue_listed(issue: dict[str, Any], repository: int, since: datetime | None) -> Said:
+def issue_listed(issue: dict[str, Any], repository: int, since: datetime | None) -> Fields:
     """An issue or pull request as REST lists it: changed, but who knows in what."""
     said = thread_said(issue, repository)
     said.pop("edited")
@@ -566,10 +566,10 @@ def issue_listed(issue: dict[str, Any], repository: int, since: datetime | None)
     return {**said, "operation": "create" if is_new else "update"}
 
 
-def comment_listed(kind: str, address: str) -> Callable[[Any, int, datetime | None], Said]:
+def comment_listed(kind: str, address: str) -> Callable[[Any, int, datetime | None], Fields]:
     """How a comment is read that names its thread by that address."""
 
-    def read(comment: dict[str, Any], repository: int, since: datetime | None) -> Said:  # noqa: ARG001
+    def read(comment: dict[str, Any], repository: int, since: datetime | None) -> Fields:  # noqa: ARG001
         thread = f"{repository}#{int(comment[address].rpartition('/')[2])}"
         said = comment_said(comment, kind, thread)
         edited = said.pop("edited")
@@ -585,7 +585,7 @@ def comment_listed(kind: str, address: str) -> Callable[[Any, int, datetime | No
 
 def discussion_listed(
     node: dict[str, Any], repository: int, since: datetime | None
-) -> Iterable[Said]:
+) -> Iterable[Fields]:
     """A discussion as GraphQL tells it, with its comments and their answers."""
     thread = f"{repository}#{node['number']}"
     category = node.get("category") or {}

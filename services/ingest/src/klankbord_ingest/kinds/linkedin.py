@@ -16,6 +16,7 @@ from pydantic import StringConstraints
 
 from klankbord_ingest.kind import (
     JSON,
+    Fields,
     Page,
     PassedOver,
     Push,
@@ -50,7 +51,6 @@ SHARES = frozenset({"SHARE", "SHARE_MENTION"})
 
 OrganizationUrn = Annotated[str, StringConstraints(pattern=r"^urn:li:organization:[0-9]+$")]
 Notification: TypeAlias = Mapping[str, Any]
-Said: TypeAlias = dict[str, Any]
 
 
 class LinkedIn(Push):
@@ -105,7 +105,7 @@ class LinkedIn(Push):
             raise body_refused("is no list", "no_list", "notifications")
         return gathered(notifications, self._read)
 
-    def _read(self, notification: Notification) -> Iterator[Said]:
+    def _read(self, notification: Notification) -> Iterator[Fields]:
         if notification["organizationalEntity"] != self.organization:
             raise PassedOver("other_organization")
         action = notification["action"]
@@ -119,7 +119,7 @@ class LinkedIn(Push):
         else:
             raise PassedOver("no_post")
 
-    def _comment(self, notification: Notification, operation: str) -> Said:
+    def _comment(self, notification: Notification, operation: str) -> Fields:
         """A comment on a post of the organization; what a delete says is its URN alone."""
         comment = _decorated(notification, "comment")
         identity = comment_urn(comment.get("entity") or notification["generatedActivity"])
@@ -142,7 +142,7 @@ class LinkedIn(Push):
             **edited,
         }
 
-    def _share(self, notification: Notification) -> Said:
+    def _share(self, notification: Notification) -> Fields:
         """A share of a post of the organization, or a post that mentions it."""
         share = _decorated(notification, "share")
         if not share.get("text"):
@@ -156,7 +156,7 @@ class LinkedIn(Push):
             "url": f"https://www.linkedin.com/feed/update/{quote(identity, safe=':')}",
         }
 
-    def _actor(self, urn: str | None) -> Said | None:
+    def _actor(self, urn: str | None) -> Fields | None:
         """Who wrote it: LinkedIn gives no names, and another id of a person to each app."""
         if urn is None:
             return None

@@ -20,6 +20,7 @@ from klankbord_ingest.kind import (
     Backfill,
     Cursor,
     FetchError,
+    Fields,
     Page,
     PassedOver,
     Push,
@@ -86,7 +87,6 @@ QUOTED = re.compile(r"<mx-reply>.*?</mx-reply>", re.DOTALL | re.IGNORECASE)
 RoomId = Annotated[str, StringConstraints(pattern=r"^!\S+$", max_length=255)]
 UserId = Annotated[str, StringConstraints(pattern=r"^@\S+:\S+$", max_length=255)]
 Event: TypeAlias = Mapping[str, Any]
-Said: TypeAlias = dict[str, Any]
 
 
 class _Gap(NamedTuple):
@@ -315,12 +315,12 @@ class Matrix(Push, Stream, Backfill):
 
     # -- what events say -------------------------------------------------------------------------
 
-    def _read_of_room(self, said: tuple[str, Event]) -> Iterator[Said]:
+    def _read_of_room(self, said: tuple[str, Event]) -> Iterator[Fields]:
         """An event as `/sync` and `/messages` give it: the former leaves out its room."""
         room, event = said
         return self._read({**event, "room_id": room})
 
-    def _read(self, event: Event) -> Iterator[Said]:
+    def _read(self, event: Event) -> Iterator[Fields]:
         """What an event says.
 
         https://spec.matrix.org/latest/client-server-api/#room-event-format
@@ -341,7 +341,7 @@ class Matrix(Push, Stream, Backfill):
             case "m.room.encrypted":
                 raise PassedOver("encrypted")
 
-    def _message(self, event: Event) -> Said:
+    def _message(self, event: Event) -> Fields:
         content = event["content"]
         if not content:
             raise PassedOver("deleted")  # what was redacted arrives empty; its redaction tells
@@ -367,7 +367,7 @@ class Matrix(Push, Stream, Backfill):
             return {**said, "operation": "update", "updated": _moment(event)}
         return {**said, **_place(relation)}
 
-    def _reaction(self, event: Event) -> Said:
+    def _reaction(self, event: Event) -> Fields:
         relation = event["content"].get("m.relates_to")
         if not relation:
             raise PassedOver("withdrawn")
@@ -380,7 +380,7 @@ class Matrix(Push, Stream, Backfill):
             "content": relation["key"],
         }
 
-    def _actor(self, user: str, *, is_bot: bool = False) -> Said:
+    def _actor(self, user: str, *, is_bot: bool = False) -> Fields:
         automated = is_bot or user in self.bots
         kind = {"type": "Service"} if automated else {}
         return {"id": user, "preferredUsername": user, **kind}
@@ -391,13 +391,13 @@ def address(room: str, event: str) -> str:
     return f"https://matrix.to/#/{quote(room, safe='')}/{quote(event, safe='')}"
 
 
-def _words(content: Mapping[str, Any], msgtype: str, *, is_reply: bool) -> Said:
+def _words(content: Mapping[str, Any], msgtype: str, *, is_reply: bool) -> Fields:
     """What a message says: of a file its caption, and its name as title."""
     body = content["body"]
     filename = content.get("filename")
     if msgtype in MEDIA and filename in (None, body):
         return {"objectType": MEDIA[msgtype], "name": body, "content": ""}
-    said: Said = {"content": _without_quote(body) if is_reply else body}
+    said: Fields = {"content": _without_quote(body) if is_reply else body}
     if msgtype in MEDIA:
         said |= {"objectType": MEDIA[msgtype], "name": filename}
     markup = content.get("formatted_body")
@@ -418,7 +418,7 @@ def _without_quote(body: str) -> str:
     return rest or body
 
 
-def _place(relation: Mapping[str, Any]) -> Said:
+def _place(relation: Mapping[str, Any]) -> Fields:
     """The thread that a message is in, and what it answers.
 
     https://spec.matrix.org/latest/client-server-api/#threading: in a thread a client that knows
@@ -432,13 +432,13 @@ def _place(relation: Mapping[str, Any]) -> Said:
     return {"context": thread, "inReplyTo": answered if is_answer else thread}
 
 
-def _redaction(event: Event) -> Said:
+def _redaction(event: Event) -> Fields:
     """A delete of what it redacts: since room version 11 that stands in the content."""
     redacted = event["content"].get("redacts") or event["redacts"]
     return {"nativeId": redacted, "operation": "delete", "updated": _moment(event)}
 
 
-def _membership(event: Event) -> Said:
+def _membership(event: Event) -> Fields:
     """Someone joined or left; an invitation, or a new name of a member, is neither."""
     content = event["content"]
     before = (event.get("unsigned") or {}).get("prev_content") or event.get("prev_content") or {}

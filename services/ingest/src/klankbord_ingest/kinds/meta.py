@@ -16,6 +16,7 @@ from klankbord_ingest.kind import (
     Backfill,
     Cursor,
     FetchError,
+    Fields,
     Page,
     PassedOver,
     Push,
@@ -71,8 +72,7 @@ MEDIA_FIELDS = (
 
 GraphId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,30}$")]
 Value: TypeAlias = Mapping[str, Any]
-Said: TypeAlias = dict[str, Any]
-Reading: TypeAlias = Callable[[], Said]
+Reading: TypeAlias = Callable[[], Fields]
 """One post or comment out of an answer that nests them, each to be read by itself."""
 
 
@@ -128,7 +128,7 @@ class _Meta(Push, Backfill):
             raise body_refused("is no list", "no_list", "entry")
         return gathered(_changes(entries), self._read)
 
-    def _read(self, change: tuple[Any, Any]) -> Iterator[Said]:
+    def _read(self, change: tuple[Any, Any]) -> Iterator[Fields]:
         entry, said = change
         if said is None:
             raise PassedOver("private")
@@ -136,7 +136,7 @@ class _Meta(Push, Backfill):
             raise PassedOver("other_account")
         yield self._change(entry, said["field"], said["value"])
 
-    def _change(self, entry: Value, field: str, value: Value) -> Said:
+    def _change(self, entry: Value, field: str, value: Value) -> Fields:
         """What one change says."""
         raise NotImplementedError
 
@@ -187,7 +187,7 @@ class Facebook(_Meta):
         """One for all Pages: posts have ids of the whole platform."""
         return "facebook.com"
 
-    def _change(self, entry: Value, field: str, value: Value) -> Said:
+    def _change(self, entry: Value, field: str, value: Value) -> Fields:
         """A change of the feed, or a mention of the Page; see the reference of `page` above."""
         if field not in {"feed", "mention"}:
             raise PassedOver("no_post")
@@ -238,7 +238,7 @@ class Instagram(_Meta):
         """One for all accounts."""
         return "instagram.com"
 
-    def _change(self, entry: Value, field: str, value: Value) -> Said:
+    def _change(self, entry: Value, field: str, value: Value) -> Fields:
         """https://developers.facebook.com/docs/instagram-platform/webhooks/examples."""
         if field == "mentions":
             raise PassedOver("no_text")  # it names the comment, and no word of it
@@ -269,7 +269,7 @@ def graph_feed(post: Any, account: str) -> Iterator[Reading]:
         yield partial(graph_comment, comment, post, account)
 
 
-def graph_post(post: Value, account: str) -> Said:
+def graph_post(post: Value, account: str) -> Fields:
     """A post of a Page: https://developers.facebook.com/docs/graph-api/reference/post.
 
     Its `updated_time` is no edit time: a new comment changes it too.
@@ -285,7 +285,7 @@ def graph_post(post: Value, account: str) -> Said:
     }
 
 
-def graph_comment(comment: Value, post: Value, account: str) -> Said:
+def graph_comment(comment: Value, post: Value, account: str) -> Fields:
     """A comment on a post: https://developers.facebook.com/docs/graph-api/reference/comment."""
     return {
         "nativeId": comment["id"],
@@ -307,7 +307,7 @@ def graph_shown(media: Any) -> Iterator[Reading]:
             yield partial(graph_instagram_comment, reply, media, comment)
 
 
-def graph_media(media: Value) -> Said:
+def graph_media(media: Value) -> Fields:
     """A picture or a video of the account."""
     owner = (media.get("owner") or {}).get("id")
     author = {"id": owner, "preferredUsername": media.get("username")} if owner else None
@@ -321,7 +321,7 @@ def graph_media(media: Value) -> Said:
     }
 
 
-def graph_instagram_comment(comment: Value, media: Value, answered: Value) -> Said:
+def graph_instagram_comment(comment: Value, media: Value, answered: Value) -> Fields:
     """A comment of Instagram, or a reply to one."""
     return {
         "nativeId": comment["id"],
@@ -333,7 +333,7 @@ def graph_instagram_comment(comment: Value, media: Value, answered: Value) -> Sa
     }
 
 
-def _facebook_reaction(entry: Value, value: Value, account: str) -> Said:
+def _facebook_reaction(entry: Value, value: Value, account: str) -> Fields:
     verb = value["verb"]
     if verb in REMOVALS:
         raise PassedOver("withdrawn")
@@ -350,7 +350,7 @@ def _facebook_reaction(entry: Value, value: Value, account: str) -> Said:
     return {**said, "kind": "like", "object": target, "content": EMOJI.get(reaction, reaction)}
 
 
-def _facebook_author(value: Value, account: str) -> Said | None:
+def _facebook_author(value: Value, account: str) -> Fields | None:
     """Who wrote it; Meta leaves it out where the app lacks the permission to know."""
     person = value.get("from")
     if person is None and "sender_id" in value:
@@ -361,7 +361,7 @@ def _facebook_author(value: Value, account: str) -> Said | None:
     return {"id": person["id"], "name": person.get("name"), "type": kind}
 
 
-def _instagram_author(value: Value) -> Said | None:
+def _instagram_author(value: Value) -> Fields | None:
     person = value.get("from")
     if not person:
         return None

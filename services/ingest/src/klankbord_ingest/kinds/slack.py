@@ -31,6 +31,7 @@ from klankbord_ingest.kind import (
     Cursor,
     FetchError,
     FieldError,
+    Fields,
     Page,
     PassedOver,
     Pull,
@@ -66,7 +67,6 @@ CHANNEL_PAGES = 10
 
 Team = Annotated[str, StringConstraints(pattern=r"^[TE][A-Z0-9]+$")]
 Subdomain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-Fields = dict[str, Any]
 
 _TOKEN_REFUSED = frozenset(
     {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"}

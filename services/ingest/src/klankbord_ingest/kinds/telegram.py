@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, HttpUrl, StringConstraints
+from pydantic import Field, HttpUrl, StringConstraints
 
 from klankbord_ingest.kind import (
+    UNQUOTED,
     Cursor,
     FetchError,
+    Fields,
     Page,
     PassedOver,
     Pull,
@@ -40,14 +42,7 @@ from klankbord_ingest.signature import only_header
 from klankbord_runtime.yamlfile import Duration
 from klankbord_schemas.types import Line
 
-Fields = dict[str, Any]
-
-
-def _written(number: object) -> object:
-    return str(number) if isinstance(number, int) and not isinstance(number, bool) else number
-
-
-Chat = Annotated[str, BeforeValidator(_written), StringConstraints(pattern=r"^-?[0-9]{1,20}$")]
+Chat = Annotated[str, UNQUOTED, StringConstraints(pattern=r"^-?[0-9]{1,20}$")]
 
 PER_PAGE = 100
 """How many updates are asked for at once: Telegram's most."""

@@ -14,6 +14,7 @@ from klankbord_ingest.kind import (
     Backfill,
     Cursor,
     FetchError,
+    Fields,
     Page,
     PassedOver,
     Pull,
@@ -28,7 +29,6 @@ BETWEEN_PAGES = timedelta(seconds=4)
 """Ten requests in thirty seconds are admitted, and others may ask with the same account."""
 
 Message: TypeAlias = Mapping[str, Any]
-Said: TypeAlias = dict[str, Any]
 
 
 class Yammer(Pull, Backfill):
@@ -104,14 +104,14 @@ class Yammer(Pull, Backfill):
         """A page of these messages, the oldest first, as they were written."""
         members = _members(answer.get("references"))
 
-        def read(message: Message) -> Iterator[Said]:
+        def read(message: Message) -> Iterator[Fields]:
             yield post(message, members)
 
         wish = BETWEEN_PAGES if more else None
         return gathered(reversed(messages), read, cursor, more=more, wish=wish)
 
 
-def post(message: Message, members: Mapping[Any, Message]) -> Said:
+def post(message: Message, members: Mapping[Any, Message]) -> Fields:
     """The post that a message is.
 
     Args:

@@ -15,15 +15,17 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import BeforeValidator, Field, HttpUrl, StringConstraints
+from pydantic import Field, HttpUrl, StringConstraints
 
 from klankbord_ingest.kind import (
+    UNQUOTED,
     Backfill,
     Cursor,
     FetchError,
+    Fields,
     Page,
     PassedOver,
     Secret,
@@ -36,14 +38,7 @@ from klankbord_ingest.platform_json import moment_at, objects, whole_number
 from klankbord_ingest.web import NotFoundError, json_of
 from klankbord_schemas.types import Line
 
-Fields = dict[str, Any]
-
-
-def _written(number: object) -> object:
-    return str(number) if isinstance(number, int) and not isinstance(number, bool) else number
-
-
-ChannelId = Annotated[str, BeforeValidator(_written), StringConstraints(pattern=r"^[0-9]{1,12}$")]
+ChannelId = Annotated[str, UNQUOTED, StringConstraints(pattern=r"^[0-9]{1,12}$")]
 
 PER_PAGE = 200
 """How many messages are asked for at once."""
