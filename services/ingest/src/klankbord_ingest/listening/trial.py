@@ -22,8 +22,8 @@ PULL_SECONDS = 90.0
 
 ADVICE = {
     "bad_address": "look at the address in klankbord.yaml",
-    "not_public": "if it is a server of yours, allow it with KLANKBORD_OUTGOING__ALLOW where Klankbord is "
-    "started; then klankbord source resume asks at once",
+    "not_public": "if it is a server of yours, allow it with KLANKBORD_OUTGOING__ALLOW where "
+    "Klankbord is started; then klankbord source resume asks at once",
     "port_not_allowed": "if the port is right, allow it with KLANKBORD_OUTGOING__ALLOW",
     "unreachable": "is the address right, and does the server answer from this machine?",
     "too_slow": "the server is slow or overloaded; Klankbord goes on trying",
