@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pydantic import field_validator
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, field_validator
 
 from klankbord_runtime.yamlfile import Strict
 from klankbord_schemas.community import Community
