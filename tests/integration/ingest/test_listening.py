@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 from uuid import uuid4
 
 import pytest
@@ -71,6 +71,8 @@ class Platform:
     """Whether it gives the same page for ever, and says that there is more."""
     has_no_end: bool = False
     """Whether there is always more."""
+    place: object = None
+    """Where it says to go on, where that is none."""
     raises: BaseException | None = None
     """What the kind raises instead of an answer, once."""
 
@@ -128,6 +130,8 @@ class Tower(Stream, Pull, Backfill):
         async with platform.answering():
             platform.raise_what_it_raises()
             at = int(str(cursor.get("at", 0)))
+            if platform.place is not None:
+                return Page([post(0, "lost")], cursor=cast("Cursor", {"at": platform.place}))
             if platform.repeats:
                 return Page([post(0, "again")], cursor={"at": 0}, more=True)
             if platform.has_no_end:
@@ -516,3 +520,23 @@ async def test_a_reason_that_no_table_can_hold_keeps_nobody_from_hearing_the_res
 
     await eventually(is_told)
     assert len(await world.reason("pull")) <= listening.MAX_REASON
+
+
+async def test_a_place_to_go_on_that_cannot_be_kept_is_told_and_nothing_of_its_page_is(
+    world: World,
+) -> None:
+    await ask(world)
+    for place in ("\0", "\ud800", float("inf"), "x" * 300_000):
+        world.platform.place = place
+        async with world.service.database.connection() as connection:
+            await connection.execute("update listening set next_try = now(), reason = null")
+        await world.listeners[0].look()
+        await world.listeners[0].settled()
+        assert "to go on at a place that" in await world.reason("pull")
+    assert await world.texts() == []
+    world.platform.place = "a backslash and \\u0000"
+    async with world.service.database.connection() as connection:
+        await connection.execute("update listening set next_try = now()")
+    await world.listeners[0].look()
+    await world.listeners[0].settled()
+    assert (await world.row("pull"))["cursor"] == {"at": "a backslash and \\u0000"}

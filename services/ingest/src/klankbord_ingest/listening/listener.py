@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import json
 import logging
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -57,6 +59,9 @@ FULL_SECONDS = 1.0
 
 MOST_PAGES = 100
 """After so many pages in a row others have a turn."""
+
+MOST_CURSOR_BYTES = 256 * 1024
+"""Four times what a kind may use: a cursor is read and written with every page."""
 
 MAX_REASON = 2000
 """How many characters of a reason are kept."""
@@ -334,6 +339,7 @@ class Listener:
         web: Web,
     ) -> None:
         """Write a page and the cursor after it, all or nothing."""
+        _check_cursor(page.cursor)
         own = replace(source, kind="import") if held.way == "backfill" else source
         submissions, refused = await self._hearing.said(page, source)
         reason = told(refused, len(submissions))
@@ -395,6 +401,28 @@ class Listener:
 def _is_no_failure(error: FetchError, held: Held) -> bool:
     """Whether the platform only asked to wait, or ended a stream that it had spoken on."""
     return error.code == "too_many_requests" or (error.code == ENDED and held.is_heard)
+
+
+def _check_cursor(cursor: Cursor | None) -> None:
+    """See that a cursor can be stored: a part of it is what the platform said.
+
+    Raises:
+        FetchError: it cannot, or grows beyond what any kind needs.
+    """
+    try:
+        text = json.dumps(cursor, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:  # no number, or half of a surrogate pair
+        why = f"the platform says to go on at a place that cannot be kept: {error}"
+        raise FetchError("bad_answer", why) from None
+    if len(text) > MOST_CURSOR_BYTES:
+        why = f"the platform says to go on at a place that takes {len(text):,} bytes to write down"
+        raise FetchError("bad_answer", why)
+    if _NUL.search(text):
+        why = "the platform says to go on at a place that holds a NUL character"
+        raise FetchError("bad_answer", why)
+
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _kept(reason: str) -> str:
