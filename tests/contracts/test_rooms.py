@@ -31,6 +31,7 @@ REACHES_OUT = {
     "outgoing",
     "query.run",
     "problem",
+    "request_body",
     "web",
     "webhook",
 }

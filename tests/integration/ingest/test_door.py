@@ -19,7 +19,7 @@ import httpx
 import pytest
 from world import Migrated, eventually, settings
 
-from klankbord_ingest import api, handlers
+from klankbord_ingest import api, handlers, request_body
 from klankbord_ingest.app import create
 from klankbord_ingest.settings import Settings
 from klankbord_ingest.signature import secret_key, signed_headers
@@ -390,7 +390,7 @@ async def test_a_body_that_is_too_large_is_refused_declared_or_not(door: Door) -
 async def test_a_body_that_does_not_come_is_not_waited_for(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(request_body, "READ_SECONDS", 0.2)
     port = door.http.base_url.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     head = "POST /v1/sources/forum HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

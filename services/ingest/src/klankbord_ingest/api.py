@@ -1,6 +1,5 @@
 """The doors: `/v1/sources/{name}` for sources, `POST /v1/import/{source}` for the operator."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -19,7 +18,7 @@ from klankbord_ingest import kind
 from klankbord_ingest.arrivals import Arrivals
 from klankbord_ingest.cap import Cap
 from klankbord_ingest.hearing import Hearing, told
-from klankbord_ingest.intake import FullError, Intake, Place
+from klankbord_ingest.intake import FullError, Intake
 from klankbord_ingest.keys import SourceKeys
 from klankbord_ingest.kind import Push, RefusedError, Reply, UnsignedError
 from klankbord_ingest.kinds.webhook import Webhook
@@ -27,6 +26,7 @@ from klankbord_ingest.listening.store import ListeningStore
 from klankbord_ingest.openapi import description
 from klankbord_ingest.operator import Operator
 from klankbord_ingest.problem import ProblemError
+from klankbord_ingest.request_body import read_body
 from klankbord_ingest.source import Source
 from klankbord_ingest.sources import Sources
 from klankbord_ingest.submission import FieldError, Submission, field_errors
@@ -44,8 +44,6 @@ METHODS = ["GET", "POST", "PUT", "OPTIONS"]
 WITH_BODY = frozenset({"POST", "PUT"})
 NOBODY = Webhook(kind="webhook", name="nobody", community="nobody")
 """As what a request to a source that there is not is looked at."""
-READ_SECONDS = 10.0
-"""How long a sender may take to send its body."""
 RETRY_SECONDS = 5
 """When to try again what is turned away for now."""
 BUSY_SECONDS = 1
@@ -129,7 +127,7 @@ class Doors:
             _content_type(request, entry.accepts)
         self._may_accept()
         with self._intake.place() as place:
-            body = await _body(request, entry.max_bytes, place)
+            body = await read_body(request, entry.max_bytes, place)
             with self._telemetry.answering("webhook", answering(request)):
                 return await self._answer(request, body, source, entry)
 
@@ -197,7 +195,7 @@ class Doors:
         content_type = _content_type(request, (JSON,))
         self._may_accept()
         with self._intake.place() as place:
-            body = await _body(request, MAX_IMPORT_BYTES, place)
+            body = await read_body(request, MAX_IMPORT_BYTES, place)
             with self._telemetry.answering("import", answering(request)):
                 source = self._import_source(request)
                 handed = read(content_type, body, source)
@@ -272,32 +270,6 @@ def _content_type(request: Request, accepted: Collection[str]) -> str:
     raise ProblemError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
 
 
-async def _body(request: Request, limit: int, place: Place) -> bytes:
-    """The raw body, if it is no larger, comes in time, and there is room for it."""
-    declared = request.headers.get("content-length", "0")
-    chunks: list[bytes] = []
-    size = int(declared) if declared.isdecimal() else 0
-    if size > limit:
-        raise _too_large(limit)
-    place.expect(size)
-    size = 0
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise _too_large(limit)
-                place.take(len(chunk))
-                chunks.append(chunk)
-    except TimeoutError:
-        raise ProblemError(
-            HTTPStatus.REQUEST_TIMEOUT,
-            f"the body did not arrive within {READ_SECONDS:.0f} s; send it again",
-            headers={"Connection": "close"},
-        ) from None
-    return b"".join(chunks)
-
-
 def _response(reply: Reply) -> Response:
     headers = {"Content-Type": reply.content_type, **reply.headers}
     return Response(reply.body, reply.status, headers)
@@ -308,14 +280,6 @@ def _unsigned() -> ProblemError:
         HTTPStatus.UNAUTHORIZED,
         "no source of that name signed this body within five minutes of now; sign it as the "
         "source's kind asks (Standard Webhooks, for a webhook), with the source's secret",
-    )
-
-
-def _too_large(limit: int) -> ProblemError:
-    return ProblemError(
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        f"the body is larger than {limit} bytes; send smaller batches",
-        headers={"Connection": "close"},
     )
 
 

@@ -25,6 +25,7 @@ from klankbord_ingest.links.link import OWN_SOURCE, Link, LinkOffer, link_of
 from klankbord_ingest.links.store import LinkStore
 from klankbord_ingest.operator import Operator
 from klankbord_ingest.problem import ProblemError
+from klankbord_ingest.request_body import read_body
 from klankbord_ingest.source import Source
 from klankbord_ingest.sources import Sources
 from klankbord_ingest.submission import FieldError, InteractionSubmission, field_errors
@@ -44,7 +45,6 @@ MOST_PER_SECOND = 100
 """Clicks on one link that are counted in a second: more are led, and not counted."""
 MOST_LISTED = 1000
 MAX_OFFER_BYTES = 32 * 1024
-READ_SECONDS = 10.0
 RETRY_SECONDS = 5
 
 LED = {
@@ -222,7 +222,8 @@ class LinkDoors:
 
     async def _add(self, request: Request) -> Response:
         """Make a link: 201, or 200 where the very same one is there already."""
-        offer = _offer(await self._body(request))
+        with self._intake.place() as place:
+            offer = _offer(await read_body(request, MAX_OFFER_BYTES, place))
         self._see_that_it_belongs(offer)
         link = link_of(offer, choice, datetime.now(UTC))
         async with self._service.work() as work:
@@ -288,29 +289,6 @@ class LinkDoors:
             "made": link.made.isoformat(),
             "disabled": None if link.disabled is None else link.disabled.isoformat(),
         }
-
-    async def _body(self, request: Request) -> bytes:
-        """The body, if it is small, comes in time, and there is room for it."""
-        chunks: list[bytes] = []
-        with self._intake.place() as place:
-            try:
-                async with asyncio.timeout(READ_SECONDS):
-                    async for chunk in request.stream():
-                        place.take(len(chunk))
-                        chunks.append(chunk)
-                        if sum(map(len, chunks)) > MAX_OFFER_BYTES:
-                            raise ProblemError(
-                                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                                f"the body is larger than {MAX_OFFER_BYTES} bytes",
-                                headers={"Connection": "close"},
-                            )
-            except TimeoutError:
-                raise ProblemError(
-                    HTTPStatus.REQUEST_TIMEOUT,
-                    f"the body did not arrive within {READ_SECONDS:.0f} s; send it again",
-                    headers={"Connection": "close"},
-                ) from None
-        return b"".join(chunks)
 
 
 def click_of(link: Link, headers: Mapping[str, str], now: datetime) -> InteractionSubmission:
