@@ -20,6 +20,7 @@ from klankbord_runtime.permissions import ACCOUNT
 from klankbord_runtime.service import DRAIN_TIMEOUT
 from klankbord_runtime.settings import PostgresSettings
 from klankbord_schemas import topology
+from klankbord_standalone.home import CONFIGS
 
 ROOT = Path(__file__).parents[3]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
@@ -430,7 +431,7 @@ def its_settings_name_files_that_it_has(manifests: Manifests, name: str) -> None
             assert any(value == place or value.startswith(f"{place}/") for place in places)
     (config,) = (v["configMap"] for v in manifests.pod(name)["volumes"] if "configMap" in v)
     files = manifests.one("ConfigMap", config["name"])["data"]
-    assert set(files) == {"klankbord.yaml", "policy.yaml", "routing.yaml"}
+    assert set(files) == set(CONFIGS)
 
 
 @rule(

@@ -98,6 +98,7 @@ class Telemetry:
         self.clicks = Counter(
             "klankbord_ingest_clicks", "Requests for short links", ["outcome"], registry=registry
         )
+        self.clicks.labels("counted")  # there from the beginning: no click yet is a 0, not nothing
         # Gauge: clicks that wait to be written
         self.clicks_waiting = Gauge(
             "klankbord_ingest_clicks_waiting", "Clicks that wait to be written", registry=registry
