@@ -26,11 +26,11 @@ from trust.part import Say
 from trust.tally import Memory, Tally
 
 from klankbord_ingest.facts import author_of, interaction_of, member_of, named_author_of, post_of
-from klankbord_ingest.kind import RefusedError
+from klankbord_ingest.kind import JSON, RefusedError
 from klankbord_ingest.sequence import History, NewVersion, place_all, version_of
 from klankbord_ingest.source import Source
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission
-from klankbord_ingest.webhook import JSON, read_whole
+from klankbord_ingest.webhook import read_whole
 from klankbord_moderation.flood import Sightings
 from klankbord_moderation.judge import Judge
 from klankbord_routing.intent import shipped_cues

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from klankbord_ingest.kind import RefusedError
+from klankbord_ingest.kind import JSON, RefusedError
 from klankbord_ingest.sources import parse_sources
 from klankbord_ingest.submission import InteractionSubmission, PostSubmission
 from klankbord_ingest.webhook import (
     CLOUD_EVENT,
     CLOUD_EVENT_BATCH,
-    JSON,
     read,
     read_whole,
 )

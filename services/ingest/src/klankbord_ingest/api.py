@@ -20,7 +20,7 @@ from klankbord_ingest.cap import Cap
 from klankbord_ingest.hearing import Hearing, told
 from klankbord_ingest.intake import FullError, Intake
 from klankbord_ingest.keys import SourceKeys
-from klankbord_ingest.kind import Push, RefusedError, Reply, UnsignedError
+from klankbord_ingest.kind import JSON, Push, RefusedError, Reply, UnsignedError
 from klankbord_ingest.kinds.webhook import Webhook
 from klankbord_ingest.listening.store import ListeningStore
 from klankbord_ingest.openapi import description
@@ -32,7 +32,7 @@ from klankbord_ingest.sources import Sources
 from klankbord_ingest.submission import FieldError, Submission, field_errors
 from klankbord_ingest.telemetry import Telemetry
 from klankbord_ingest.usecases import Delivery, Receipt
-from klankbord_ingest.webhook import CLOUD_EVENT, JSON, read
+from klankbord_ingest.webhook import CLOUD_EVENT, read
 from klankbord_runtime.accepted import AcceptedFile
 from klankbord_runtime.faults import TRANSIENT
 from klankbord_runtime.service import Service, answering

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from klankbord_ingest.kind import JSON
 from klankbord_ingest.submission import MAX_BATCH, InteractionSubmission, PostSubmission
-from klankbord_ingest.webhook import CLOUD_EVENT, CLOUD_EVENT_BATCH, JSON
+from klankbord_ingest.webhook import CLOUD_EVENT, CLOUD_EVENT_BATCH
 
 REFERENCE = "#/components/schemas/{model}"
 

@@ -19,7 +19,6 @@ from klankbord_ingest.submission import (
     misplaced,
 )
 
-JSON = "application/json"
 CLOUD_EVENT = "application/cloudevents+json"
 CLOUD_EVENT_BATCH = "application/cloudevents-batch+json"
 

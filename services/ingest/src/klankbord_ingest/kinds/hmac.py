@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from klankbord_ingest import handshake
 from klankbord_ingest.handshake import Origins, PerMinute
 from klankbord_ingest.kind import (
+    JSON,
     Page,
     Push,
     Reply,
@@ -21,7 +22,7 @@ from klankbord_ingest.kind import (
     check_time,
     is_one_of,
 )
-from klankbord_ingest.webhook import CLOUD_EVENT, CLOUD_EVENT_BATCH, JSON, read_whole
+from klankbord_ingest.webhook import CLOUD_EVENT, CLOUD_EVENT_BATCH, read_whole
 from klankbord_runtime.yamlfile import Duration
 
 TIMESTAMP, BODY = "{timestamp}", "{body}"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from klankbord_ingest.kind import (
+    JSON,
     Page,
     PassedOver,
     Reply,
@@ -30,7 +31,7 @@ OUTBOUND = frozenset({"Outbound Link: Click", "File Download"})
 class Plausible(Receiver):
     """A site with Plausible's script, or a server that sends its events."""
 
-    accepts = frozenset({"application/json", "text/plain"})  # a text needs no preflight
+    accepts = frozenset({JSON, "text/plain"})  # a text needs no preflight
     accepted = Reply(HTTPStatus.ACCEPTED, b"ok", headers=CORS)
 
     kind: Literal["plausible"]

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 
 from klankbord_ingest import handshake, signature
 from klankbord_ingest.handshake import Origins, PerMinute
-from klankbord_ingest.kind import Page, Push, Reply, Request, Secret, Secrets, Source
-from klankbord_ingest.webhook import CLOUD_EVENT, CLOUD_EVENT_BATCH, JSON, read_whole
+from klankbord_ingest.kind import JSON, Page, Push, Reply, Request, Secret, Secrets, Source
+from klankbord_ingest.webhook import CLOUD_EVENT, CLOUD_EVENT_BATCH, read_whole
 
 
 class Webhook(Push):

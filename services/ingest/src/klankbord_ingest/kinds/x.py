@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import HttpUrl, model_validator
 
 from klankbord_ingest.kind import (
+    JSON,
     Cursor,
     FetchError,
     Page,
@@ -122,7 +123,7 @@ class X(Push, Pull):
             return None
         token = request.query["crc_token"].encode()
         document = {"response_token": signed(secrets["signature"][0], token)}
-        return Reply(body=json.dumps(document).encode(), content_type="application/json")
+        return Reply(body=json.dumps(document).encode(), content_type=JSON)
 
     def read(self, request: Request, source: Source, now: datetime) -> Page:  # noqa: ARG002
         """What a webhook says."""
