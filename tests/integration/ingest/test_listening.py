@@ -59,6 +59,7 @@ class Platform:
     most_connections: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
     is_broken: bool = False
+    hangs_up: bool = False
     tokens: set[str] = field(default_factory=lambda: {"the newest token"})
     departed: str | None = None
     takes: float = 0.0
@@ -157,6 +158,8 @@ class Tower(Stream, Pull, Backfill):
         platform.most_connections = max(platform.most_connections, platform.connections)
         try:
             yield Page()
+            if platform.hangs_up:
+                return
             while True:
                 for text in platform.said[at:]:
                     yield Page([post(at, text)], cursor={"at": at + 1})
@@ -303,6 +306,35 @@ async def test_after_a_broken_line_nothing_is_lost_or_doubled_and_it_is_said_why
     await world.until("two")
     assert await world.texts() == ["one", "two"]
     assert (await world.row("stream"))["healthy"]
+
+
+async def test_a_platform_that_hangs_up_at_once_is_met_less_and_less_often(world: World) -> None:
+    await world.list_room("main")
+    world.platform.hangs_up = True
+    await world.listeners[0].look()
+    world.start(0)
+    pauses = []
+    for times in (1, 2, 3):
+
+        async def has_failed(times: int = times) -> bool:
+            return (await world.row("stream"))["failures"] == times
+
+        await eventually(has_failed)
+        due = (await world.row("stream"))["next_try"]
+        assert isinstance(due, datetime)
+        pauses.append((due - datetime.now(UTC)).total_seconds())
+        async with world.service.database.connection() as connection:
+            await connection.execute("update listening set next_try = now()")
+    assert pauses[0] > 3
+    assert pauses[0] * 1.5 < pauses[1] < pauses[2] / 1.5
+    world.platform.hangs_up = False
+    world.platform.say("one")
+    await world.until("one")
+
+    async def is_forgiven() -> bool:
+        return (await world.row("stream"))["failures"] == 0
+
+    await eventually(is_forgiven)
 
 
 async def test_whose_claim_was_taken_writes_nothing_more(world: World) -> None:

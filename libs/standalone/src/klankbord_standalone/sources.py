@@ -116,12 +116,19 @@ def new_secret(kind: str) -> str:
     return secrets.token_hex(32)
 
 
-def missing(home: Home, kind: str, source: str) -> list[tuple[str, str]]:
-    """The roles of a kind for which a source has no secret yet, and what each is."""
-    return [
-        (role, secret.what)
-        for role, secret in installed()[kind].secrets.items()
+def missing(home: Home, source: str) -> list[str]:
+    """What a listed source has no secret for yet, in a sentence each: what it needs comes first."""
+    entry = parse_sources((home.config / "klankbord.yaml").read_bytes()).by_name[source].entry
+    assert entry is not None
+    lacking = [
+        (role, secret)
+        for role, secret in entry.secrets.items()
         if not (home.secrets / file_name(source, role)).exists()
+    ]
+    lacking.sort(key=lambda one: not entry.needs(one[1]))
+    return [
+        f"it {'needs a' if entry.needs(secret) else 'may have a'} {role}: {secret.what}"
+        for role, secret in lacking
     ]
 
 

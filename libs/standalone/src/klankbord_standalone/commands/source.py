@@ -81,8 +81,8 @@ async def add(
     out().print(f"{name} is listed in {file}", soft_wrap=True)
     if new_secret and SIGNATURE in known:
         out().print(f"give its platform this secret: {secrets[SIGNATURE]}", soft_wrap=True)
-    for role, what in sources.missing(place.home, kind, name):
-        out().print(f"it may need its {role}: {what}", soft_wrap=True)
+    for told in sources.missing(place.home, name):
+        out().print(told, soft_wrap=True, markup=False)
 
 
 @command(source, "list")

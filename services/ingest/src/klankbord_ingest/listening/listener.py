@@ -50,6 +50,10 @@ TOGETHER = 500
 """How many submissions of a stream are written at once, at the least where so many wait."""
 STREAM_AGAIN = timedelta(seconds=2)
 """The pause before a stream is taken up again, doubled with each failure."""
+STEADY = timedelta(minutes=5)
+"""A stream that stayed for so long works, although nobody said anything."""
+AHEAD = 64
+"""How many pages of a stream are read while others are written."""
 STREAM_AGAIN_AT_LAST = timedelta(minutes=5)
 """The longest pause before a stream is taken up again."""
 ENDED = "ended"
@@ -279,7 +283,7 @@ class Listener:
 
     async def _hear_stream(self, held: Held, source: Source, entry: Stream, web: Web) -> None:
         """Hear a stream: what comes while a page is written goes together into the next one."""
-        pages: asyncio.Queue[Page | Exception] = asyncio.Queue(maxsize=TOGETHER)
+        pages: asyncio.Queue[Page | Exception] = asyncio.Queue(maxsize=AHEAD)
         reading = asyncio.create_task(_read(entry.stream(web, held.cursor), pages))
         try:
             while True:
@@ -307,6 +311,8 @@ class Listener:
                 await self._store.let_go(connection, held, datetime.now(UTC))
 
     async def _hold_on(self, held: Held) -> None:
+        is_steady = datetime.now(UTC) - held.begun > STEADY
+        held.is_sound |= held.way == "stream" and is_steady
         async with self._service.database.connection() as connection:
             until = datetime.now(UTC) + CLAIM
             if not await self._store.hold_on(connection, held, until):
@@ -344,6 +350,10 @@ class Listener:
         submissions, refused = await self._hearing.said(page, source)
         reason = told(refused, len(submissions))
         due, keeps = following
+        # A stream that only connects may break off at once, and then is not met again at once:
+        # some platforms count how often one comes (Discord: a thousand times a day).
+        says_something = bool(page.submissions or page.refused)
+        held.is_sound |= held.way != "stream" or says_something
         advance = Advance(
             cursor=page.cursor,
             next_try=due,
@@ -351,14 +361,14 @@ class Listener:
             reason=None if reason is None else _kept(web.without_secrets(reason)),
             heard=len(submissions),
             rate_left=web.rate_left,
+            is_sound=held.is_sound,
         )
         async with self._service.work() as work:
             delivery = Delivery(submissions, traceparent=self._service.tracing.begin())
             (receipt,) = await self._ingest.receive([delivery], own, work)
             await self._store.advance(work.connection, held, advance, work.now)
         held.cursor = held.cursor if advance.cursor is None else advance.cursor
-        held.failures = 0
-        held.is_heard = True
+        held.failures = 0 if held.is_sound else held.failures
         if submissions:
             self._telemetry.heard(source.name, *receipt)
             log.info(
@@ -400,7 +410,7 @@ class Listener:
 
 def _is_no_failure(error: FetchError, held: Held) -> bool:
     """Whether the platform only asked to wait, or ended a stream that it had spoken on."""
-    return error.code == "too_many_requests" or (error.code == ENDED and held.is_heard)
+    return error.code == "too_many_requests" or (error.code == ENDED and held.is_sound)
 
 
 def _check_cursor(cursor: Cursor | None) -> None:

@@ -27,9 +27,11 @@ class Held:
     since: datetime | None
     """Of a backfill: how far back it goes."""
     failures: int
-    """How often in a row it failed before; 0 again once a page was heard."""
-    is_heard: bool = False
-    """Whether a page was heard since it was claimed."""
+    """How often in a row it failed before; 0 again once it is sound."""
+    begun: datetime
+    """When it was claimed."""
+    is_sound: bool = False
+    """Whether it works: something was said since it was claimed, or it was quiet for long."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Advance:
     """What is to be said of it although it is healthy: items that were refused."""
     heard: int
     rate_left: int | None
+    is_sound: bool
+    """Whether the failures from before are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class ListeningStore:
         if row is None:
             return None
         cursor: Cursor = row["cursor"]
-        return Held(row["source"], row["way"], holder, cursor, row["since"], row["failures"])
+        return Held(row["source"], row["way"], holder, cursor, row["since"], row["failures"], now)
 
     async def advance(
         self, connection: Connection, held: Held, advance: Advance, now: datetime
@@ -132,6 +136,7 @@ class ListeningStore:
             now,
             advance.rate_left,
             advance.heard,
+            advance.is_sound,
         )
         if found is None:
             raise TakenError
@@ -139,7 +144,7 @@ class ListeningStore:
     async def hold_on(self, connection: Connection, held: Held, until: datetime) -> bool:
         """Keep it until then; False where it was paused, taken off the list, or is another's."""
         found = await connection.fetchval(
-            queries.hold_on, held.source, held.way, held.holder, until
+            queries.hold_on, held.source, held.way, held.holder, until, held.is_sound
         )
         return found is not None
 

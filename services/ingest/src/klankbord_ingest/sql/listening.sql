@@ -31,14 +31,14 @@ returning source, way, cursor, since, failures
 -- Nothing where another replica has it by now: then this one's page is not committed.
 update listening
 set cursor = coalesce($4::jsonb, cursor), next_try = $5, holder = case when $6 then holder end,
-    healthy = true, reason = $7, failures = 0, last_success = $8,
+    healthy = true, reason = $7, failures = case when $11 then 0 else failures end, last_success = $8,
     rate_left = coalesce($9, rate_left), heard = heard + $10
 where source = $1 and way = $2 and holder = $3
 returning 1
 
 -- name: hold_on
 -- Keeps what is held, unless it was paused or taken off the list.
-update listening set next_try = $4
+update listening set next_try = $4, failures = case when $5 then 0 else failures end
 where source = $1 and way = $2 and holder = $3 and source not in (select source from paused)
 returning 1
 
