@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from prometheus import needs_prometheus
 from watched import Watched, watched_demo
+from world import eventually
 
 from klankbord_standalone.demo import COMMUNITY
 from klankbord_standalone.report import Report
@@ -77,8 +78,12 @@ async def test_the_parts_of_the_key_figure_add_up_to_it(watched: Watched, report
 
 async def test_prometheus_and_the_report_count_alike(watched: Watched, report: Report) -> None:
     (asked, *_) = _asked("community", "Since the beginning")
-    (posts,) = await watched.series(asked)
-    assert posts.numbers == [report.totals.posts]
+
+    async def is_counted() -> bool:  # a gauge follows the tables every few seconds
+        (posts,) = await watched.series(asked)
+        return posts.numbers == [report.totals.posts]
+
+    await eventually(is_counted, seconds=60)
     by_department = {
         one.labels["department"]: one.numbers[-1]
         for asked in _asked("routing", "Open cases by department")

@@ -112,7 +112,9 @@ def test_a_source_is_added_tried_and_heard_while_everything_runs(up: Up) -> None
         assert time.monotonic() < until
         time.sleep(1)
     assert blog["ways"][0]["healthy"]
-    assert "✓ blog: it answers: 1 posts" in up.typed("source", "test", "blog")
+    assert "✓ blog: it answers: posts and interactions in its first answer: 1" in up.typed(
+        "source", "test", "blog"
+    )
 
     up.typed("source", "pause", "blog")
     assert _listed(up, "blog")["paused"]
@@ -139,7 +141,7 @@ def test_what_is_wrong_with_a_source_is_told_in_plain_words_and_no_secret_with_i
         assert time.monotonic() < until, told
         time.sleep(2)
     assert "✗ board: asking failed" in told
-    assert "make a new token on the platform" in told
+    assert "make a new token (or look up the password) on the platform" in told
     listed = up.typed("source", "list")
     for shown in (told, listed, (up.home.config / "klankbord.yaml").read_text()):
         assert "nobody may see" not in shown
