@@ -143,6 +143,11 @@ class Streaming(Instance, StreamPlatform):
             writer.transport.abort()
         self._listening.clear()
 
+    @property
+    def is_listened_to(self) -> bool:
+        """Whether somebody is connected since connections were broken last."""
+        return bool(self._listening)
+
     async def _send(self, event: str, data: str) -> None:
         for writer in self._listening:
             writer.write(f"event: {event}\ndata: {data}\n\n:thump\n".encode())

@@ -49,6 +49,7 @@ async def test_a_post_is_one_whatever_way_it_comes_and_gaps_of_the_stream_are_fi
 ) -> None:
     entry = {"kind": "mastodon", "every": "1s", **instance.options(instance.base)}
     await ear.begin(entry)
+    await eventually(lambda: instance.is_listened_to)
 
     first = instance.say("1001", "De export is stuk")
     await instance.tell(first)
@@ -69,9 +70,11 @@ async def test_a_post_is_one_whatever_way_it_comes_and_gaps_of_the_stream_are_fi
     await ear.heard(instance.native_id("1002"))
 
     await ear.end()
+    await instance.break_off()
     instance.say("1003", "En hier")
     await ear.begin(entry)
     await ear.heard(instance.native_id("1003"))
+    await eventually(lambda: instance.is_listened_to)  # what is deleted is told to these alone
     for number in ("1001", "1003"):
         await instance.tell(instance.delete(number))
 
