@@ -131,7 +131,7 @@ class Here:
         await self.stack.enter_async_context(self.service.running())
         self.way.to = self.own.http.port
         if "sync" in ways:
-            await eventually(self._is_asking)
+            await eventually(self._is_asking, seconds=60)  # the pause doubles with each failure
 
     async def _is_asking(self) -> bool:
         health = await self.health("sync")
