@@ -75,7 +75,9 @@ __all__ = [
 ]
 
 Cursor: TypeAlias = Mapping[str, JsonValue]
-"""Where listening stopped, in the kind's own words; empty at the beginning. At most 64 kB."""
+"""Where listening stopped, in the kind's own words; empty at the beginning.
+
+Keep it below 64 kB, as the conformance suite asks; one of more than 256 kB is refused."""
 
 Secrets: TypeAlias = Mapping[str, Sequence[bytes]]
 """The source's keys by role, the newest first; two of a role while it is rotated."""

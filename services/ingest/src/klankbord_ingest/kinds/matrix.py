@@ -55,12 +55,7 @@ ANSWER_SECONDS = 60.0
 
 TRANSACTIONS = "/_matrix/app/v1/transactions/"
 PING = "/_matrix/app/v1/ping"
-ASKED_ABOUT = (
-    "/_matrix/app/v1/users/",
-    "/_matrix/app/v1/rooms/",
-    "/_matrix/app/v1/thirdparty/",
-)
-"""Where a homeserver asks for users and rooms that an application service might bring."""
+"""Where a homeserver asks whether the application service is there."""
 
 HEARD = (
     "m.room.message",
